@@ -1,0 +1,1 @@
+"""Flask, born async."""
