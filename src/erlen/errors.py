@@ -53,8 +53,8 @@ def place_of(thing: Any) -> str:
     function = inspect.unwrap(function)
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     code = getattr(function, "__code__", None)
-    if code is None:
-        code = getattr(getattr(type(function), "__call__", None), "__code__", None)
+    if code is None and callable(function):
+        code = getattr(type(function).__call__, "__code__", None)
     if code is None:
         return repr(name)
     file = code.co_filename.replace("\\", "/").rsplit("/", 1)[-1]

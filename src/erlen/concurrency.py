@@ -1,0 +1,494 @@
+"""Where code runs: its colour, the worker threads, and the ways between loop and thread.
+
+A ``def`` pipeline is owned by one thread, and an ``async def`` hook inside it runs on the
+loop while that thread waits. So a thread that waits for the loop keeps an inbox: whatever
+``def`` call the coroutine needs is put there instead of into the pool. Nothing ever waits
+for a *second* thread while it holds one, and that is why the pool cannot starve itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from asyncio import AbstractEventLoop, CancelledError, Future
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from queue import SimpleQueue
+from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast
+
+from .errors import ContextError
+from .proxies import current
+
+__all__ = [
+    "Owner",
+    "Pending",
+    "PoolFull",
+    "WorkerPool",
+    "adopt",
+    "drive",
+    "ensure_sync",
+    "is_async",
+    "on_loop",
+    "run_sync",
+    "to_thread",
+]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_MISSING = object()
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Say whether *function* belongs on the event loop.
+
+    Partials, ``functools.wraps`` and objects with ``__call__`` are followed: a plain
+    decorator around an ``async def`` view counts as ``async def``, because what it returns
+    has to be awaited.
+    """
+    while True:
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            return True
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif (inner := getattr(function, "__wrapped__", None)) is not None:
+            function = inner
+        elif inspect.isroutine(function) or inspect.isclass(function):
+            return False
+        else:
+            return callable(function) and is_async(type(function).__call__)
+
+
+def on_loop() -> bool:
+    """Say whether code of the ``async def`` face runs here.
+
+    True on the thread of the serving loop, but for steps marked ``inline=True``.
+    """
+    context = current.get()
+    if context is not None:
+        return context.loop_thread == threading.get_ident() and not context.inline
+    return _running_loop() is not None
+
+
+def _running_loop() -> AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+class Pending(Generic[T]):
+    """A value that has to be awaited, and says so when it is used without ``await``.
+
+    *start* makes the coroutine; nothing runs, and nothing warns, before the ``await``.
+    """
+
+    __slots__ = ("__name", "__start")
+
+    def __init__(self, name: str, start: Callable[[], Awaitable[T]]) -> None:
+        self.__name = name
+        self.__start = start
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self.__start().__await__()
+
+    def __repr__(self) -> str:
+        return f"<{self.__name}: await it>"
+
+    def __refuse(self, *_: Any) -> NoReturn:
+        frame = inspect.currentframe()
+        frame = frame and frame.f_back
+        while frame is not None and frame.f_globals.get("__name__", "").startswith("erlen"):
+            frame = frame.f_back
+        where = ""
+        if frame is not None:
+            file = frame.f_code.co_filename.replace("\\", "/").rsplit("/", 1)[-1]
+            where = f" (async def, {file}:{frame.f_lineno})"
+        call = self.__name
+        variable = call.split("(")[0].rsplit(".", 1)[-1].removeprefix("get_")
+        raise TypeError(f"{call} must be awaited here{where}: {variable} = await {call}")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # Only dunder look-ups of the interpreter may see an ordinary AttributeError.
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        self.__refuse()
+
+    def __bool__(self) -> bool:
+        self.__refuse()
+
+    def __getitem__(self, key: Any) -> NoReturn:
+        self.__refuse()
+
+    def __iter__(self) -> NoReturn:
+        self.__refuse()
+
+    def __len__(self) -> int:
+        self.__refuse()
+
+    def __contains__(self, item: object) -> bool:
+        self.__refuse()
+
+    def __str__(self) -> str:
+        self.__refuse()
+
+    def __bytes__(self) -> bytes:
+        self.__refuse()
+
+    def __eq__(self, other: object) -> bool:
+        self.__refuse()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class PoolFull(Exception):
+    """No thread is free and as many requests wait for one as may."""
+
+
+class _Job:
+    """One call on its way through a thread and back."""
+
+    __slots__ = ("call", "done", "error", "future", "result", "started")
+
+    def __init__(self, call: Callable[[], Any], future: Future[Any]) -> None:
+        self.call = call
+        self.future = future
+        self.started = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.done = False
+
+    def run(self) -> None:
+        """Make the call, in whatever thread this is."""
+        try:
+            self.result = self.call()
+        except BaseException as error:
+            self.error = error
+
+    def deliver(self) -> None:
+        """Hand the outcome to whoever awaits it; on the loop."""
+        self.done = True
+        if self.future.done():
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        elif isinstance(self.error, StopIteration):
+            # A future refuses a bare StopIteration, as a coroutine does.
+            self.future.set_exception(RuntimeError("a def step raised StopIteration"))
+        else:
+            self.future.set_exception(self.error)
+
+    async def outcome(self) -> Any:
+        """Wait for the call; when cancelled, wait all the same and then be cancelled.
+
+        Nothing may be torn down under a running thread. A call that no thread has taken
+        yet is dropped.
+        """
+        try:
+            return await self.future
+        except CancelledError:
+            while self.started and not self.done:
+                self.future = asyncio.get_running_loop().create_future()
+                try:
+                    await self.future
+                except CancelledError:
+                    continue
+                except BaseException:
+                    break
+            raise
+
+
+class WorkerPool:
+    """The threads in which ``def`` code of one event loop runs.
+
+    All bookkeeping happens on the loop, so there is no lock: a thread takes a job from the
+    inbox, appends it to the finished ones and wakes the loop, once per batch.
+
+    *size* threads at most for calls that were not admitted yet, *queue* such calls may
+    wait; threads that were idle for *idle* seconds go away.
+    """
+
+    def __init__(self, *, size: int = 40, queue: int = 1000, idle: float = 5.0) -> None:
+        self.size = size
+        self.queue = queue
+        self.idle = idle
+        self.threads = 0
+        self.busy = 0
+        self._peak = 0
+        self._loop = asyncio.get_running_loop()
+        self._inbox: SimpleQueue[_Job | None] = SimpleQueue()
+        self._finished: deque[_Job] = deque()
+        self._waiting: deque[_Job] = deque()
+        self._waking = False
+        self._shrinking: asyncio.TimerHandle | None = None
+        self._members: set[threading.Thread] = set()
+
+    async def run(self, call: Callable[[], T], *, admitted: bool = False) -> T:
+        """Make *call* in a thread and return what it returns.
+
+        An *admitted* call never queues: it gets a free thread or an extra one.
+
+        :raises PoolFull: if every thread is busy and the queue is full.
+        """
+        job = _Job(call, self._loop.create_future())
+        if admitted or self.busy < self.size:
+            self._start(job)
+        elif len(self._waiting) < self.queue:
+            self._waiting.append(job)
+        else:
+            raise PoolFull(
+                f"All {self.size} threads (SYNC_WORKERS) are busy and {self.queue} requests"
+                " (SYNC_QUEUE) already wait for one."
+            )
+        return cast(T, await job.outcome())
+
+    def _start(self, job: _Job) -> None:
+        if self.busy == self.threads:
+            self._grow()
+        job.started = True
+        self.busy += 1
+        self._peak = max(self._peak, self.busy)
+        self._inbox.put(job)
+
+    def _grow(self) -> None:
+        self.threads += 1
+        thread = threading.Thread(target=self._work, name="erlen-worker", daemon=True)
+        self._members.add(thread)
+        thread.start()
+        if self._shrinking is None:
+            self._shrinking = self._loop.call_later(self.idle, self._shrink)
+
+    def _work(self) -> None:
+        while (job := self._inbox.get()) is not None:
+            job.run()
+            self._finished.append(job)
+            if not self._waking:
+                self._waking = True
+                try:
+                    self._loop.call_soon_threadsafe(self._deliver)
+                except RuntimeError:  # the loop was closed: nobody waits any more
+                    return
+            del job
+
+    def _deliver(self) -> None:
+        # Cleared first: a job that is appended after the last popleft wakes the loop again.
+        self._waking = False
+        while self._finished:
+            job = self._finished.popleft()
+            self.busy -= 1
+            job.deliver()
+        while self._waiting and self.busy < self.size:
+            job = self._waiting.popleft()
+            if not job.future.cancelled():
+                self._start(job)
+
+    def _shrink(self) -> None:
+        """Send home the threads that nothing needed since the last look."""
+        for _ in range(self.threads - max(self._peak, self.busy)):
+            self.threads -= 1
+            self._inbox.put(None)
+        self._peak = self.busy
+        self._members = {thread for thread in self._members if thread.is_alive()}
+        self._shrinking = None
+        if self.threads:
+            self._shrinking = self._loop.call_later(self.idle, self._shrink)
+
+    async def close(self) -> None:
+        """Wait for the calls that run, then let every thread end."""
+        while self.busy or self._waiting:
+            await asyncio.sleep(0.005)
+        if self._shrinking is not None:
+            self._shrinking.cancel()
+            self._shrinking = None
+        for _ in range(self.threads):
+            self._inbox.put(None)
+        self.threads = 0
+        for thread in self._members:
+            thread.join()
+        self._members.clear()
+
+
+class _Errand:
+    """A coroutine that the loop runs for a waiting thread."""
+
+    __slots__ = ("done", "error", "result", "task")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.task: asyncio.Task[Any] | None = None
+
+    def finish(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            self.error = CancelledError()
+        else:
+            self.error = task.exception()
+            if self.error is None:
+                self.result = task.result()
+        self.done = True
+
+
+class Owner:
+    """A thread that runs all ``def`` steps of one request, seen from both sides.
+
+    The thread calls :meth:`wait_for`; the loop calls :meth:`call` while it waits.
+    """
+
+    __slots__ = ("_inbox", "loop", "waits")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.loop = loop
+        self.waits = 0
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    def wait_for(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+        """Run an ``async def`` function on the loop; in the owning thread.
+
+        It runs in a copy of this thread's context; variables that it sets are set here.
+        """
+        errand = _Errand()
+        context = copy_context()
+
+        def start() -> None:
+            self.waits += 1
+            coroutine = _call(function, args, kwargs)
+            errand.task = self.loop.create_task(coroutine, context=context)
+            errand.task.add_done_callback(finish)
+
+        def finish(task: asyncio.Task[Any]) -> None:
+            self.waits -= 1
+            errand.finish(task)
+            self._inbox.put(_nothing)
+
+        self.loop.call_soon_threadsafe(start)
+        self.work_until(errand)
+        adopt(context)
+        if errand.error is not None:
+            raise errand.error
+        result: T = errand.result
+        return result
+
+    def work_until(self, errand: Any) -> None:
+        """Do what the loop puts into the inbox until *errand* is done."""
+        while not errand.done:
+            self._inbox.get()()
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Let the owning thread make *call* as soon as it waits; from any thread."""
+        self._inbox.put(call)
+
+    async def call(self, call: Callable[[], T]) -> T:
+        """Let the owning thread make *call* and return what it returns; on the loop."""
+        job = _Job(call, self.loop.create_future())
+        job.started = True
+
+        def run() -> None:
+            job.run()
+            self.loop.call_soon_threadsafe(job.deliver)
+
+        self._inbox.put(run)
+        return cast(T, await job.outcome())
+
+
+def _nothing() -> None:
+    """Wake a thread that waits for its inbox."""
+
+
+async def _call(function: Callable[..., Awaitable[T]], args: Any, kwargs: Any) -> T:
+    return await function(*args, **kwargs)
+
+
+def adopt(context: Context) -> None:
+    """Set here every variable that was set in *context*, as if that code had run here."""
+    for variable, value in context.items():
+        if variable.get(_MISSING) is not value:
+            variable.set(value)
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never really waits, in a thread that has no loop.
+
+    The pipeline is written once, as a coroutine; in an owning thread each of its steps
+    blocks instead of suspending, so it is over after the first ``send``.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    coroutine.close()
+    raise RuntimeError("A step of a def pipeline awaited something of the event loop.")
+
+
+async def to_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a ``def`` function where blocking is allowed, and return what it returns.
+
+    That is the thread that waits for this coroutine, if one does, else one of the app's
+    pool, or of the loop's executor where no app is served. ContextVars that the function
+    sets are set here too.
+    """
+    here = current.get()
+    variables = copy_context()
+    call = functools.partial(variables.run, function, *args, **kwargs)
+    try:
+        if here is None:
+            return await asyncio.get_running_loop().run_in_executor(None, call)
+        if here.owner is not None and here.owner.waits:
+            return cast(T, await here.owner.call(call))
+        return cast(T, await here.app.worker_pool.run(call, admitted=True))
+    finally:
+        adopt(variables)
+
+
+def run_sync(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Turn a ``def`` function into an ``async def`` one that runs it in a worker thread."""
+
+    @functools.wraps(function)
+    async def in_thread(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await to_thread(function, *args, **kwargs)
+
+    return in_thread
+
+
+def ensure_sync(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make *function* callable from ``def`` code, whatever its colour (Flask's name).
+
+    In a worker thread an ``async def`` function runs on the serving loop while the thread
+    waits. On the loop the function is returned as it is: what it returns is awaited by
+    whoever called the view.
+    """
+    if not is_async(function) or on_loop():
+        return function
+
+    @functools.wraps(function)
+    def bridged(*args: Any, **kwargs: Any) -> Any:
+        return wait_for(function, *args, **kwargs)
+
+    return bridged
+
+
+def wait_for(function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+    """Run an ``async def`` function on the serving loop, from a thread, and wait for it.
+
+    Where nothing is served, it runs on a loop of its own.
+
+    :raises ContextError: on the thread of the loop itself, which would wait for ever.
+    """
+    context = current.get()
+    if _running_loop() is not None:
+        name = getattr(function, "__qualname__", repr(function))
+        raise ContextError(
+            f"{name} is async def and was called for its value on the event loop, which"
+            " cannot wait for itself. Await it, or call it from a def function."
+        )
+    if context is None or context.loop is None:
+        return asyncio.run(_call(function, args, kwargs))
+    if context.owner is not None and context.owner_thread == threading.get_ident():
+        owner: Owner = context.owner
+        return owner.wait_for(function, *args, **kwargs)
+    future = asyncio.run_coroutine_threadsafe(_call(function, args, kwargs), context.loop)
+    return future.result()
