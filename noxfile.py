@@ -1,0 +1,137 @@
+"""How Erlen is checked. ``nox`` runs all that CI runs; ``nox --list`` says what there is."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False  # nox names those it skips
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests", "docs", "examples", "ecosystem", "build"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+SUPPORTED = ["3.11", "3.12", "3.13", "3.14"]
+PYTHONS = [HERE, *(version for version in SUPPORTED if version != HERE)]
+"""The Python that runs nox comes first: its failures are the quickest to repeat."""
+
+COVERAGE = 95
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the suite; on the Python that runs nox also measure the core's coverage."""
+    install(session, "test")
+    suite = ["pytest", "--ignore=tests/docs", "--ignore=tests/ecosystem", *session.posargs]
+    if session.python != HERE or session.posargs:
+        session.run(*suite)
+        return
+    floors = runpy.run_path("tests/architecture/floors.py")
+    session.run("coverage", "run", "-m", *suite)
+    session.run(
+        "coverage",
+        "report",
+        f"--include={','.join(floors['core_files'](Path('src/erlen')))}",
+        f"--fail-under={COVERAGE}",
+    )
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format with ruff."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check src and tests/typing with mypy and pyright, both strict."""
+    install(session, "test", "types")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the docs without a warning; run and type-check every example in them."""
+    install(session, "test", "types", "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
+    session.run("pytest", "tests/docs", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run the tests of every example, as somebody who copied its folder would."""
+    install(session, "test")
+    root = Path("examples")
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and any(path.glob("*.py")))
+    if not folders and not any(root.glob("test_*.py")):
+        session.skip("there are no examples yet")
+    if any(root.glob("test_*.py")):
+        session.run("python", "-m", "pytest", *map(str, root.glob("test_*.py")))
+    for folder in folders:
+        if not any(folder.rglob("test_*.py")):
+            session.error(f"{folder} has no test: add {folder}/test_{folder.name}.py")
+        with session.chdir(folder):
+            session.run("python", "-m", "pytest", ".", *session.posargs)
+
+
+@nox.session
+def ecosystem(session: nox.Session) -> None:
+    """Run Erlen together with the packages that people use with Starlette."""
+    if not any(Path("tests/ecosystem").glob("test_*.py")):
+        session.skip("there is no tests/ecosystem yet")
+    if not package_index_answers(session):
+        session.skip("the package index can't be reached")
+    install(session, "test", "ecosystem")
+    session.run("pytest", "tests/ecosystem", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel, install the wheel where nothing else is, and start it."""
+    session.install("build[virtualenv]")
+    target = Path(session.create_tmp()).resolve()
+    session.run("python", "-m", "build", "--installer=pip", "--outdir", str(target / "dist"))
+    session.run("virtualenv", "--quiet", "--clear", str(target / "clean"))
+    programs = target / "clean" / ("Scripts" if os.name == "nt" else "bin")
+    wheel = max((target / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
+    for command in [
+        ("python", "-m", "pip", "install", "--quiet", str(wheel)),
+        ("python", "-c", "import erlen, sys; sys.exit('flask' in sys.modules)"),
+        ("python", "-m", "erlen", "--version"),
+        ("erlen", "--version"),
+    ]:
+        with session.chdir(target):
+            session.run(str(programs / command[0]), *command[1:], external=True)
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install Erlen, editable, its test client and the named dependency groups."""
+    session.install("-e.[test]", *group(*groups))
+
+
+def group(*names: str) -> tuple[str, ...]:
+    """Return what the dependency groups of pyproject.toml ask for."""
+    return nox.project.dependency_groups(PROJECT, *names)
+
+
+def package_index_answers(session: nox.Session) -> bool:
+    """Say whether a small package can be fetched, so that a train ride is not a failure."""
+    session.log("Asking the package index...")
+    target = session.create_tmp()
+    answer = session.run(
+        *("python", "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"),
+        *("--retries=0", "--timeout=10", "--dest", target, "sse-starlette"),
+        success_codes=[0, 1],
+        silent=True,
+    )
+    return "ERROR" not in str(answer)
