@@ -153,10 +153,16 @@ def _absolute(node: ast.ImportFrom, module: Module, package: str) -> str:
 
 
 def _module_in(dotted: str, names: set[str]) -> str:
-    """Return the longest module that *dotted* begins with: ``json.tag.dumps`` -> ``json.tag``."""
-    while dotted and dotted not in names:
-        dotted = dotted.rpartition(".")[0]
-    return dotted or "__init__"
+    """Return the longest module that *dotted* begins with: ``json.tag.dumps`` -> ``json.tag``.
+
+    ``a.b`` was imported from ``a``, even if that is not written yet; a lone unknown name is
+    one of the package's own.
+    """
+    known = dotted
+    while known and known not in names:
+        known = known.rpartition(".")[0]
+    head, dot, _ = dotted.partition(".")
+    return known or (head if dot else "__init__")
 
 
 def refused(root: Path) -> list[str]:

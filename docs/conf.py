@@ -1,0 +1,22 @@
+"""How the documentation is built. ``nox -s docs`` builds it and runs its examples."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+
+project = "Erlen"
+author = "The Erlen developers"
+copyright = author
+version = release = version_of("erlen")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+
+myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+
+html_theme = "furo"
+html_title = f"Erlen {release}"
