@@ -1,0 +1,182 @@
+"""Cookies as they travel. Knows no session, no signature and no browser's taste."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from urllib.parse import quote
+
+from ..datastructures import ImmutableMultiDict, TooManyItems, from_lists
+from ..http import find_control, http_date, is_token
+
+__all__ = ["dump_cookie", "parse_cookies"]
+
+# The quoting of Flask's cookies, so that one app reads what the other wrote: a value made of
+# these stands as it is, any other is quoted, with bytes that cookies cannot hold in octal.
+_PLAIN = re.compile(r"[\w!#$%&'()*+\-./:<=>?@\[\]^`{|}~]*", re.ASCII)
+_TO_ESCAPE = re.compile(rb'[\x00-\x1f",;\\\x7f-\xff]')
+_ESCAPED = re.compile(rb"\\([0-3][0-7]{2}|.)", re.DOTALL)
+_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
+_SAMESITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
+
+
+def parse_cookies(
+    values: Iterable[str], *, max_items: int | None = 200
+) -> ImmutableMultiDict[str, str]:
+    """Parse the values of all ``Cookie`` headers, in linear time and without ever failing.
+
+    Cookies are separated by ``;`` alone. One without a name is dropped, because a browser sends
+    ``=__Host-x=1`` for it and others would read a name there. What is not UTF-8 becomes U+FFFD.
+
+    :raises TooManyItems: if there are more than *max_items*; ``None`` lifts the limit.
+    """
+    found: dict[str, list[str]] = {}
+    count = 0
+    for value in values:
+        count += value.count(";") + 1
+        if max_items is not None and count > max_items:
+            raise TooManyItems("cookies", count=count, limit=max_items)
+        if not value.isascii():
+            value = _as_utf8(value)
+        for item in value.split(";"):
+            key, equals, text = item.partition("=")
+            key = key.strip(" \t")
+            if not key or not equals:
+                continue
+            text = text.strip(" \t")
+            if text[:1] == '"':
+                text = _unquote(text)
+            if key in found:
+                found[key].append(text)
+            else:
+                found[key] = [text]
+    return from_lists(found)
+
+
+def dump_cookie(
+    key: str,
+    value: str = "",
+    *,
+    max_age: timedelta | int | None = None,
+    expires: datetime | float | str | None = None,
+    path: str | None = "/",
+    domain: str | None = None,
+    secure: bool = False,
+    httponly: bool = False,
+    samesite: str | None = None,
+    partitioned: bool = False,
+) -> str:
+    """Write the value of a ``Set-Cookie`` header.
+
+    *max_age* is in seconds; *expires* is a date, seconds since the epoch, or a string that is
+    written as it is. *samesite* is ``"Strict"``, ``"Lax"`` or ``"None"`` in any case.
+    *partitioned* makes the cookie *secure* too, as browsers ask for.
+
+    :raises ValueError: if a part would not arrive as given: a name that is no token, control
+        characters anywhere, ``;`` in an attribute.
+    """
+    if not is_token(key):
+        raise ValueError(
+            f"{key!r} is not the name of a cookie:"
+            " names are made of letters, digits and !#$%&'*+-.^_`|~ only."
+        )
+    if _PLAIN.fullmatch(value) is None:
+        value = _quote(key, value)
+    cookie = f"{key}={value}"
+    if domain:
+        cookie += f"; Domain={_domain(key, domain)}"
+    if expires is not None:
+        date = expires if isinstance(expires, str) else http_date(expires)
+        cookie += f"; Expires={_attribute(key, 'expires', date)}"
+    if max_age is not None:
+        cookie += f"; Max-Age={_seconds(key, max_age)}"
+    if secure or partitioned:
+        cookie += "; Secure"
+    if httponly:
+        cookie += "; HttpOnly"
+    if path is not None:
+        cookie += "; Path=/" if path == "/" else f"; Path={_path(key, path)}"
+    if samesite is not None:
+        cookie += f"; SameSite={_samesite(key, samesite)}"
+    if partitioned:
+        cookie += "; Partitioned"
+    return cookie
+
+
+def _as_utf8(value: str) -> str:
+    # Headers are decoded as latin-1; browsers send cookies in UTF-8.
+    try:
+        return value.encode("latin-1").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        return value
+
+
+def _unquote(text: str) -> str:
+    if len(text) < 2 or text[-1] != '"':
+        return text
+    text = text[1:-1]
+    if "\\" not in text:
+        return text
+    return _ESCAPED.sub(_unescape, text.encode("utf-8", "replace")).decode("utf-8", "replace")
+
+
+def _unescape(found: re.Match[bytes]) -> bytes:
+    escaped = found[1]
+    return escaped if len(escaped) == 1 else bytes((int(escaped, 8),))
+
+
+def _quote(key: str, value: str) -> str:
+    if (control := find_control(value)) is not None:
+        raise ValueError(
+            f"Cookie {key!r} cannot be {value!r}: it holds the control character {control!r}."
+            " Encode the value, for example with base64 or urllib.parse.quote."
+        )
+    return f'"{_TO_ESCAPE.sub(_escape, value.encode()).decode("ascii")}"'
+
+
+def _escape(found: re.Match[bytes]) -> bytes:
+    byte = found[0]
+    return b"\\" + byte if byte in b'"\\' else b"\\%03o" % byte[0]
+
+
+def _attribute(key: str, name: str, text: str) -> str:
+    if ";" in text or find_control(text) is not None:
+        raise ValueError(
+            f"Cookie {key!r} cannot have {name}={text!r}:"
+            " semicolons and control characters would start another attribute."
+        )
+    return text
+
+
+def _path(key: str, path: str) -> str:
+    return quote(_attribute(key, "path", path), safe="%!$&'()*+,/:=@")
+
+
+def _domain(key: str, domain: str) -> str:
+    name = domain.partition(":")[0].lstrip(".")
+    try:
+        encoded = name if name.isascii() else name.encode("idna").decode("ascii")
+    except UnicodeError:
+        encoded = ""
+    if _DOMAIN.fullmatch(encoded) is None:
+        raise ValueError(
+            f"Cookie {key!r} cannot have domain={domain!r}: give a host name like 'example.com'."
+        )
+    return encoded
+
+
+def _seconds(key: str, max_age: timedelta | int) -> int:
+    if isinstance(max_age, timedelta):
+        return int(max_age.total_seconds())
+    return int(max_age)
+
+
+def _samesite(key: str, samesite: str) -> str:
+    try:
+        return _SAMESITE[samesite.lower()]
+    except KeyError:
+        raise ValueError(
+            f"Cookie {key!r} cannot have samesite={samesite!r}:"
+            " give 'Strict', 'Lax' or 'None', or None to leave it out."
+        ) from None
