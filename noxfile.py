@@ -72,7 +72,7 @@ def examples(session: nox.Session) -> None:
     """Run the tests of every example, as somebody who copied its folder would."""
     install(session, "test")
     root = Path("examples")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and any(path.glob("*.py")))
+    folders = sorted(path for path in root.glob("*/") if any(path.rglob("*.py")))
     if not folders and not any(root.glob("test_*.py")):
         session.skip("there are no examples yet")
     if any(root.glob("test_*.py")):
@@ -100,7 +100,7 @@ def build(session: nox.Session) -> None:
     """Build sdist and wheel, install the wheel where nothing else is, and start it."""
     session.install("build[virtualenv]")
     target = Path(session.create_tmp()).resolve()
-    session.run("python", "-m", "build", "--installer=pip", "--outdir", str(target / "dist"))
+    session.run("python", "-m", "build", "--outdir", str(target / "dist"))
     session.run("virtualenv", "--quiet", "--clear", str(target / "clean"))
     programs = target / "clean" / ("Scripts" if os.name == "nt" else "bin")
     wheel = max((target / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
