@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -21,7 +21,9 @@ __all__ = [
     "parse_dict_header",
     "parse_list_header",
     "parse_options_header",
+    "parse_seconds",
     "quote_string",
+    "split_list",
     "unquote_string",
 ]
 
@@ -41,6 +43,7 @@ _CHARSETS = frozenset({"ascii", "us-ascii", "utf-8", "iso-8859-1"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LONGEST_DATE = 64
+_LONGEST_TIME = 2**31
 
 
 def is_token(text: str) -> bool:
@@ -99,9 +102,9 @@ def encode_header_value(name: str, value: object) -> bytes:
         ) from None
 
 
-def quote_string(text: str) -> str:
-    """Return *text* as it is if it is a token, else as a quoted string (RFC 9110, 5.6.4)."""
-    if _TOKEN.fullmatch(text):
+def quote_string(text: str, *, always: bool = False) -> str:
+    """Return *text* as a quoted string (RFC 9110, 5.6.4); a token as it is, if not *always*."""
+    if not always and _TOKEN.fullmatch(text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -114,15 +117,20 @@ def unquote_string(text: str) -> str:
     return _ESCAPED.sub(r"\1", text) if "\\" in text else text
 
 
+def split_list(value: str) -> list[str]:
+    """Split a header at the commas outside quotes; empty items are dropped."""
+    return _split(value, ",", _LIST_ITEM)
+
+
 def parse_list_header(value: str) -> list[str]:
-    """Split a header at the commas outside quotes; items are unquoted, empty ones dropped."""
-    return [unquote_string(item) for item in _split(value, ",", _LIST_ITEM)]
+    """Split a header at the commas outside quotes and unquote the items."""
+    return [unquote_string(item) for item in split_list(value)]
 
 
 def parse_dict_header(value: str) -> dict[str, str | None]:
     """Parse ``key=value, key="value", key``; a key without a value maps to ``None``."""
     result: dict[str, str | None] = {}
-    for item in _split(value, ",", _LIST_ITEM):
+    for item in split_list(value):
         key, equals, text = item.partition("=")
         if key := key.strip():
             result[key] = unquote_string(text.strip()) if equals else None
@@ -184,6 +192,13 @@ def dump_options_header(value: str | None, options: Mapping[str, object]) -> str
     return "; ".join(parts)
 
 
+def parse_seconds(value: str | None) -> int | None:
+    """Read a time in seconds, at most 2147483648 (RFC 9111, 1.2.2); ``None`` if it is none."""
+    if not value or not value.isascii() or not value.isdigit():
+        return None
+    return _LONGEST_TIME if len(value) > 10 else min(int(value), _LONGEST_TIME)
+
+
 def http_date(value: datetime | date | time.struct_time | float | None = None) -> str:
     """Write a date as HTTP does: ``Sun, 06 Nov 1994 08:49:37 GMT`` (RFC 9110, 5.6.7).
 
@@ -215,7 +230,7 @@ def parse_date(value: str | None) -> datetime | None:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _split(value: str, separator: str, item: re.Pattern[str]) -> Iterable[str]:
+def _split(value: str, separator: str, item: re.Pattern[str]) -> list[str]:
     parts = item.findall(value) if '"' in value else value.split(separator)
     return [stripped for part in parts if (stripped := part.strip())]
 
