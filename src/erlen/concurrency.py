@@ -14,7 +14,14 @@ import inspect
 import threading
 from asyncio import AbstractEventLoop, CancelledError, Future
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+)
 from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast
@@ -26,6 +33,7 @@ __all__ = [
     "Owner",
     "Pending",
     "PoolFull",
+    "Relay",
     "WorkerPool",
     "adopt",
     "drive",
@@ -34,6 +42,7 @@ __all__ = [
     "on_loop",
     "run_sync",
     "to_thread",
+    "wait_for",
 ]
 
 T = TypeVar("T")
@@ -151,10 +160,11 @@ class PoolFull(Exception):
 class _Job:
     """One call on its way through a thread and back."""
 
-    __slots__ = ("call", "done", "error", "future", "result", "started")
+    __slots__ = ("call", "done", "early", "error", "future", "result", "started")
 
-    def __init__(self, call: Callable[[], Any], future: Future[Any]) -> None:
+    def __init__(self, call: Callable[..., Any], future: Future[Any], early: bool) -> None:
         self.call = call
+        self.early = early
         self.future = future
         self.started = False
         self.result: Any = None
@@ -164,9 +174,17 @@ class _Job:
     def run(self) -> None:
         """Make the call, in whatever thread this is."""
         try:
-            self.result = self.call()
+            self.result = self.call(self.hand_over) if self.early else self.call()
         except BaseException as error:
             self.error = error
+
+    def hand_over(self, result: Any) -> None:
+        """Deliver *result* while the call goes on; from the thread."""
+        self.future.get_loop().call_soon_threadsafe(self._deliver_early, result)
+
+    def _deliver_early(self, result: Any) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
 
     def deliver(self) -> None:
         """Hand the outcome to whoever awaits it; on the loop."""
@@ -226,14 +244,17 @@ class WorkerPool:
         self._shrinking: asyncio.TimerHandle | None = None
         self._members: set[threading.Thread] = set()
 
-    async def run(self, call: Callable[[], T], *, admitted: bool = False) -> T:
+    async def run(
+        self, call: Callable[..., T], *, admitted: bool = False, early: bool = False
+    ) -> T:
         """Make *call* in a thread and return what it returns.
 
-        An *admitted* call never queues: it gets a free thread or an extra one.
+        An *admitted* call never queues: it gets a free thread or an extra one. With *early*
+        the call is given a function that hands over the result before the call is over.
 
         :raises PoolFull: if every thread is busy and the queue is full.
         """
-        job = _Job(call, self._loop.create_future())
+        job = _Job(call, self._loop.create_future(), early)
         if admitted or self.busy < self.size:
             self._start(job)
         elif len(self._waiting) < self.queue:
@@ -381,9 +402,9 @@ class Owner:
         """Let the owning thread make *call* as soon as it waits; from any thread."""
         self._inbox.put(call)
 
-    async def call(self, call: Callable[[], T]) -> T:
+    async def call(self, call: Callable[..., T], *, early: bool = False) -> T:
         """Let the owning thread make *call* and return what it returns; on the loop."""
-        job = _Job(call, self.loop.create_future())
+        job = _Job(call, self.loop.create_future(), early)
         job.started = True
 
         def run() -> None:
@@ -392,6 +413,64 @@ class Owner:
 
         self._inbox.put(run)
         return cast(T, await job.outcome())
+
+
+class Relay(AsyncIterator[Any]):
+    """What a ``def`` generator yields in its thread, sent by the loop a few pieces later.
+
+    The thread calls :meth:`pump` and, when everything is over there, :meth:`finish`. It waits
+    while *ahead* pieces are not sent yet.
+    """
+
+    def __init__(self, loop: AbstractEventLoop, ahead: int = 8) -> None:
+        self._loop = loop
+        self._room = threading.Semaphore(ahead)
+        self._pieces: deque[Any] = deque()
+        self._arrived = asyncio.Event()
+        self._finished = asyncio.Event()
+        self._closed = False
+        self._exhausted = False
+        self._error: Exception | None = None
+
+    def pump(self, pieces: Iterable[Any]) -> None:
+        """Hand over *pieces* until there are no more or nobody wants them; in the thread."""
+        try:
+            for piece in pieces:
+                self._room.acquire()
+                if self._closed:
+                    break
+                self._pieces.append(piece)
+                self._loop.call_soon_threadsafe(self._arrived.set)
+        except Exception as error:
+            self._error = error
+        finally:
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+            self._exhausted = True
+            self._loop.call_soon_threadsafe(self._arrived.set)
+
+    def finish(self) -> None:
+        """Say that the thread is done with the request."""
+        self._loop.call_soon_threadsafe(self._finished.set)
+
+    async def __anext__(self) -> Any:
+        while not self._pieces:
+            if self._exhausted and not self._pieces:
+                if self._error is not None:
+                    raise self._error
+                raise StopAsyncIteration
+            self._arrived.clear()
+            if not self._pieces and not self._exhausted:
+                await self._arrived.wait()
+        self._room.release()
+        return self._pieces.popleft()
+
+    async def aclose(self) -> None:
+        """Stop the generator and wait until its thread is done."""
+        self._closed = True
+        self._room.release()
+        await self._finished.wait()
 
 
 def _nothing() -> None:

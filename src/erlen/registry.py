@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from .typing import View
+from .errors import SetupAssertionError, place_of
+from .typing import ErrorHandler, Hook, View
 
-__all__ = ["Rule"]
+__all__ = ["HOOK_KINDS", "Inline", "Registry", "Rule", "scopes_of"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+HOOK_KINDS = (
+    "before_request",
+    "after_request",
+    "teardown_request",
+    "before_websocket",
+    "after_websocket",
+    "teardown_websocket",
+    "url_value_preprocessor",
+    "url_defaults",
+    "context_processor",
+)
+"""The hooks that a blueprint keeps for its own views."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -51,3 +66,139 @@ class Rule:
     """Whether OPTIONS is answered by the framework."""
     options: Mapping[str, Any] = field(default=_NOTHING)
     """Route keywords that are not about the URL: ``inline``, ``session``, ``max_content_length``..."""
+
+
+class Inline:
+    """A ``def`` hook or handler that never blocks, and so runs on the event loop."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"Inline({self.function!r})"
+
+
+def scopes_of(endpoint: str | None) -> list[str]:
+    """Return the scopes whose hooks apply to *endpoint*, outermost first.
+
+    ``""`` is the app: ``"shop.cart.show"`` lives in ``""``, ``"shop"`` and ``"shop.cart"``.
+    """
+    scopes = [""]
+    if endpoint:
+        names = endpoint.split(".")[:-1]
+        scopes += [".".join(names[: count + 1]) for count in range(len(names))]
+    return scopes
+
+
+@dataclass(slots=True)
+class Registry:
+    """Everything that decorators of one app or blueprint wrote down.
+
+    Hooks and error handlers are kept by scope: the dotted name of a blueprint, ``""`` for
+    the app or the blueprint itself.
+    """
+
+    rules: list[Rule] = field(default_factory=list[Rule])
+    views: dict[str, View] = field(default_factory=dict[str, View])
+    hooks: dict[str, dict[str, list[Hook]]] = field(
+        default_factory=lambda: {kind: defaultdict(list) for kind in HOOK_KINDS}
+    )
+    error_handlers: dict[str, dict[int | None, dict[type[Exception], ErrorHandler]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(dict))
+    )
+    options: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    """What a blueprint says of all its views, by scope: ``errors``."""
+
+    def add_view(self, endpoint: str, view: View, rule: str) -> None:
+        """Name *view*; the same view may have several rules.
+
+        :raises SetupAssertionError: if *endpoint* already names another view.
+        """
+        known = self.views.get(endpoint)
+        if known is not None and known is not view:
+            raise SetupAssertionError(
+                f"View function mapping is overwriting an existing endpoint function:"
+                f" {endpoint!r} is {place_of(known)} and would become {place_of(view)}."
+                f" Give one of them another name: route({rule!r}, endpoint=...)."
+            )
+        self.views[endpoint] = view
+
+    def hooks_of(self, kind: str, endpoint: str | None) -> list[Hook]:
+        """Return the hooks of *kind* for *endpoint*, from the app inwards."""
+        table = self.hooks[kind]
+        return [hook for scope in scopes_of(endpoint) for hook in table.get(scope, ())]
+
+    def hooks_outwards(self, kind: str, endpoint: str | None) -> list[Hook]:
+        """Return the hooks of *kind* for *endpoint* in the order of the way out.
+
+        The innermost blueprint comes first, and in each the hook registered last.
+        """
+        table = self.hooks[kind]
+        scopes = reversed(scopes_of(endpoint))
+        return [hook for scope in scopes for hook in reversed(table.get(scope, ()))]
+
+    def error_handler_for(
+        self, error: Exception, code: int | None, endpoint: str | None
+    ) -> ErrorHandler | None:
+        """Find the handler of *error*: by code, then by class; the innermost scope first."""
+        scopes = scopes_of(endpoint)[::-1]
+        for key in (code, None) if code is not None else (None,):
+            for scope in scopes:
+                handlers = self.error_handlers.get(scope, {}).get(key)
+                if not handlers:
+                    continue
+                for kind in type(error).__mro__:
+                    if kind in handlers:
+                        return handlers[kind]
+        return None
+
+    def include(
+        self, other: Registry, *, name: str, rewrite: Callable[[Rule], Rule | None]
+    ) -> None:
+        """Copy *other* under *name*; *rewrite* gives its rules their place here."""
+        for endpoint, view in other.views.items():
+            self.add_view(f"{name}.{endpoint}", view, "...")
+        for rule in other.rules:
+            if (moved := rewrite(rule)) is not None:
+                self.rules.append(moved)
+        for kind, table in other.hooks.items():
+            for scope, hooks in table.items():
+                self.hooks[kind][_join(name, scope)].extend(hooks)
+        for scope, codes in other.error_handlers.items():
+            for code, handlers in codes.items():
+                self.error_handlers[_join(name, scope)][code].update(handlers)
+        for scope, options in other.options.items():
+            self.options[_join(name, scope)] = options
+
+    def all_hooks(self) -> Iterator[Hook]:
+        """Yield every hook, of every kind and scope."""
+        for table in self.hooks.values():
+            for hooks in table.values():
+                yield from hooks
+
+
+def _join(name: str, scope: str) -> str:
+    return f"{name}.{scope}" if scope else name
+
+
+def prefixed(rule: Rule, prefix: str | None, **changes: Any) -> Rule:
+    """Return *rule* below *prefix*, joined by exactly one slash."""
+    if prefix:
+        path = rule.rule
+        joined = f"{prefix.rstrip('/')}/{path.lstrip('/')}" if path else prefix
+        changes["rule"] = joined
+    return replace(rule, **changes)
+
+
+def methods_of(methods: Iterable[str] | None) -> frozenset[str] | None:
+    """Return *methods* in upper case, with HEAD wherever there is GET."""
+    if methods is None:
+        return None
+    upper = {method.upper() for method in methods}
+    return frozenset(upper | {"HEAD"} if "GET" in upper else upper)

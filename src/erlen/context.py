@@ -1,0 +1,389 @@
+"""One context, of a request, a websocket or the app alone, and the one variable it is in."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from inspect import isawaitable
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from .concurrency import Owner, ensure_sync, wait_for
+from .connections import Connection
+from .errors import ContextError
+from .exceptions import HTTPException
+from .proxies import current
+from .requests import Request
+from .sessions import SessionInterface, SessionMixin
+from .signals import appcontext_popped, appcontext_pushed
+from .typing import Receive, Scope, Send
+from .websockets import WebSocket
+
+__all__ = ["AppGlobals", "Context", "ContextApp", "MISSING_APP", "MISSING_REQUEST"]
+
+MISSING_APP = (
+    "Working outside of application context. This needs an app: it runs while a request is"
+    " served, in 'with app.app_context():', or in 'async with app.serving():'."
+)
+MISSING_REQUEST = (
+    "Working outside of request context. This needs a request: it runs while one is served, or"
+    " in 'with app.test_request_context():'."
+)
+TASK_WITHOUT_REQUEST = (
+    "There is no request in a background task, which outlives it. Pass what you need as an"
+    " argument, or wrap the function: copy_current_request_context(f)."
+)
+OVER = (
+    "The request that this belongs to is over. What outlives a request must take what it needs"
+    " with it, or run in copy_current_request_context(f)."
+)
+
+
+class ContextApp(Protocol):
+    """What a context needs of the app above it."""
+
+    name: str
+    session_interface: SessionInterface
+    app_ctx_globals_class: type[Any]
+
+    def make_request(self, context: Any) -> Request: ...
+    def make_websocket(self, context: Any) -> WebSocket: ...
+    def match(self, context: Any) -> None: ...
+    def teardown_here(self, context: Any, error: BaseException | None) -> None: ...
+    async def teardown(self, context: Any, error: BaseException | None) -> None: ...
+
+
+AppT = TypeVar("AppT", bound=ContextApp)
+
+_UNOPENED: Any = object()
+
+
+class AppGlobals:
+    """The namespace behind ``g``: attributes that live as long as the context."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"g has no attribute {name!r}. It is set anew for every request.")
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an attribute, or *default*."""
+        return self.__dict__.get(name, default)
+
+    def pop(self, name: str, default: Any = _UNOPENED) -> Any:
+        """Remove an attribute and return it.
+
+        :raises KeyError: if it is not there and no *default* is given.
+        """
+        if default is _UNOPENED:
+            return self.__dict__.pop(name)
+        return self.__dict__.pop(name, default)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """Return an attribute, set to *default* if it was not there."""
+        return self.__dict__.setdefault(name, default)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.__dict__
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__dict__)
+
+    def __repr__(self) -> str:
+        context = current.get()
+        return f"<erlen.g of {context.app.name!r}>" if context is not None else super().__repr__()
+
+
+class Context(Generic[AppT]):
+    """What is true while one request, one websocket or one block of app code runs.
+
+    Extensions may set attributes on it.
+    """
+
+    # PERF: defaults on the class, so that a plain request sets only what it has; an instance
+    # dict is made anyway as soon as an extension stores something.
+    connection: Connection | None = None
+    kind: str = "app"
+    owner: Owner | None = None
+    owner_thread: int | None = None
+    inline: bool = False
+    closed: bool = False
+    admitted: bool = False
+    is_task: bool = False
+    is_copy: bool = False
+    untidy: bool = False
+    torn_down: bool = False
+    unhandled: BaseException | None = None
+    opened: Any = _UNOPENED
+    flashes: list[tuple[str, Any]] | None = None
+    after: list[Callable[..., Any]] | None = None
+    exits: list[Any] | None = None
+    globals: Any = None
+    _outer: list[Any] | None = None
+
+    def __init__(
+        self,
+        app: AppT,
+        scope: Scope | None = None,
+        receive: Receive | None = None,
+        send: Send | None = None,
+        route: Any = None,
+        params: dict[str, Any] | None = None,
+        error: HTTPException | None = None,
+    ) -> None:
+        self.app = app
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.route = route
+        self.params = params
+        self.error = error
+        try:
+            self.loop = asyncio.get_running_loop()
+            self.loop_thread = threading.get_ident()
+        except RuntimeError:
+            self.loop = None
+            self.loop_thread = None
+        if scope is not None:
+            self.kind = scope["type"]
+
+    # -- what the proxies show -------------------------------------------------------------
+
+    @property
+    def rule(self) -> Any:
+        """The :class:`~erlen.registry.Rule` that matched, if one of ours did."""
+        return getattr(self.route, "url_rule", None)
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint that matched."""
+        rule = self.rule
+        return rule.endpoint if rule is not None else None
+
+    @property
+    def request(self) -> Request:
+        """The request.
+
+        :raises ContextError: where there is none, or when it is over.
+        """
+        if self.closed:
+            raise ContextError(OVER)
+        if self.connection is None:
+            self.connection = self._connect("http")
+        if not isinstance(self.connection, Request):
+            raise ContextError("A websocket is served here, not a request: use websocket.")
+        return self.connection
+
+    @property
+    def websocket(self) -> WebSocket:
+        """The websocket.
+
+        :raises ContextError: where there is none, or when it is over.
+        """
+        if self.closed:
+            raise ContextError(OVER)
+        if self.connection is None:
+            self.connection = self._connect("websocket")
+        if not isinstance(self.connection, WebSocket):
+            raise ContextError("A request is served here, not a websocket: use request.")
+        return self.connection
+
+    @property
+    def any_connection(self) -> Connection:
+        """The request or the websocket, whichever is served."""
+        return self.websocket if self.kind == "websocket" else self.request
+
+    def _connect(self, wanted: str) -> Connection:
+        if self.kind == "http":
+            return self.app.make_request(self)
+        if self.kind == "websocket":
+            return self.app.make_websocket(self)
+        if self.is_task:
+            raise ContextError(TASK_WITHOUT_REQUEST)
+        raise ContextError(MISSING_REQUEST.replace("request context", f"{wanted} context", 1)
+                           if wanted == "websocket" else MISSING_REQUEST)
+
+    @property
+    def has_request(self) -> bool:
+        """Whether a request, and not a websocket or nothing, is served."""
+        return self.kind == "http" and not self.closed
+
+    @property
+    def g(self) -> Any:
+        """The namespace of this context."""
+        if self.globals is None:
+            self.globals = self.app.app_ctx_globals_class()
+        return self.globals
+
+    # -- the session -----------------------------------------------------------------------
+
+    @property
+    def session(self) -> SessionMixin:
+        """The session, opened when it is first touched."""
+        if self.closed:
+            raise ContextError(OVER)
+        if self.opened is _UNOPENED:
+            self._take_session(self._open_session_here())
+        return cast(SessionMixin, self.opened)
+
+    def _open_session_here(self) -> Any:
+        session = self._start_opening()
+        if not isawaitable(session):
+            return session
+        if self.loop_thread == threading.get_ident():
+            cast(Any, session).close()
+            raise ContextError(
+                f"The session of {self.endpoint!r} has to be opened by an async def"
+                " open_session, and its route is marked session=False."
+            )
+        return wait_for(_awaited, session)
+
+    def _start_opening(self) -> Any:
+        connection = self.any_connection
+        return self.app.session_interface.open_session(cast(Any, self.app), cast(Any, connection))
+
+    def _take_session(self, session: Any) -> None:
+        if session is None:
+            session = self.app.session_interface.make_null_session(cast(Any, self.app))
+        self.opened = session
+        self.untidy = True
+
+    async def open_session(self) -> None:
+        """Open the session now, for interfaces that have to wait for it."""
+        if self.opened is _UNOPENED:
+            session = self._start_opening()
+            self._take_session(await session if isawaitable(session) else session)
+
+    @property
+    def wants_session(self) -> bool:
+        """Whether the session is opened ahead; routes marked ``session=False`` say no."""
+        rule = self.rule
+        return rule is None or rule.options.get("session", True)
+
+    @property
+    def session_opened(self) -> bool:
+        """Whether anything looked at the session."""
+        return self.opened is not _UNOPENED
+
+    # -- entering by hand ------------------------------------------------------------------
+
+    def push(self) -> None:
+        """Make this the current context; ``with`` does it too."""
+        if self._outer is None:
+            self._outer = []
+        self._outer.append(current.get())
+        current.set(self)
+        if len(self._outer) > 1:
+            return
+        self.closed = self.torn_down = False
+        if appcontext_pushed.receivers:
+            appcontext_pushed.send(self.app, _async_wrapper=ensure_sync)
+        if self.scope is not None and self.route is None and self.error is None:
+            self.app.match(self)
+
+    def _restore(self) -> bool:
+        """Put the previous context back; true if this was the last one to leave."""
+        if current.get() is not self or not self._outer:
+            raise ContextError("Popped a context that is not the current one.")
+        outer = self._outer.pop()
+        current.set(None if outer is not None and outer.closed else outer)
+        return not self._outer
+
+    def pop(self, error: BaseException | None = None) -> None:
+        """Tear the context down and leave it; ``with`` does it too."""
+        if error is None:
+            error = sys.exc_info()[1]
+        try:
+            if self._outer is not None and len(self._outer) == 1:
+                self.app.teardown_here(self, error)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._restore() :
+            self.closed = True
+            if appcontext_popped.receivers:
+                appcontext_popped.send(self.app, _async_wrapper=ensure_sync)
+
+    def __enter__(self) -> Context[AppT]:
+        self.push()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.pop(error)
+
+    async def __aenter__(self) -> Context[AppT]:
+        self.push()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self._outer is not None and len(self._outer) == 1:
+                await self.app.teardown(self, error)
+        finally:
+            self._leave()
+
+    # -- copies and resources --------------------------------------------------------------
+
+    def copy(self) -> Context[AppT]:
+        """Return an open context of the same request with a fresh ``g``.
+
+        What was read of the body is there; the session can be read and is not saved again;
+        nothing is torn down a second time.
+        """
+        twin = Context(
+            self.app, self.scope, self.receive, self.send, self.route, self.params, self.error
+        )
+        twin.connection = self.connection
+        twin.kind = self.kind
+        twin.opened = self.opened
+        twin.is_copy = True
+        return twin
+
+    def add_after(self, function: Callable[..., Any]) -> None:
+        """Run *function* with the response of this request, before the after hooks."""
+        self.untidy = True
+        if self.after is None:
+            self.after = []
+        self.after.append(function)
+
+    def enter(self, manager: AbstractContextManager[Any] | AbstractAsyncContextManager[Any]) -> Any:
+        """Enter *manager* now and leave it at teardown, with the view's exception.
+
+        An async manager is awaited in ``async def`` code and entered at once in ``def`` code.
+        """
+        self.untidy = True
+        if self.exits is None:
+            self.exits = []
+        if isinstance(manager, AbstractAsyncContextManager):
+            return self._enter_async(cast("AbstractAsyncContextManager[Any]", manager))
+        value = manager.__enter__()
+        self.exits.append(manager.__exit__)
+        return value
+
+    def _enter_async(self, manager: AbstractAsyncContextManager[Any]) -> Any:
+        async def start() -> Any:
+            value = await manager.__aenter__()
+            cast("list[Any]", self.exits).append(manager.__aexit__)
+            return value
+
+        return start() if self.loop_thread == threading.get_ident() else wait_for(start)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return f"<{state} context of {self.app.name!r}: {self.connection or self.kind}>"
+
+
+async def _awaited(value: Awaitable[Any]) -> Any:
+    return await value

@@ -1,0 +1,389 @@
+"""The steps around a view, in Flask's order. Does not know where they run; see ``binding``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, cast
+
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from .binding import Binding, OnLoop, Step
+from .concurrency import WorkerPool, is_async
+from .config import Config
+from .context import Context, ContextApp
+from .errors import place_of
+from .exceptions import (
+    BadRequest,
+    BadRequestKeyError,
+    HTTPException,
+    InternalServerError,
+    RequestRedirect,
+    default_exceptions,
+    prefers_json,
+    problem_response,
+)
+from .proxies import current
+from .registry import Inline, Registry
+from .requests import Request
+from .responses import Response
+from .results import Results
+from .signals import (
+    appcontext_popped,
+    appcontext_pushed,
+    appcontext_tearing_down,
+    got_request_exception,
+    got_websocket_exception,
+    request_finished,
+    request_started,
+    request_tearing_down,
+    websocket_finished,
+    websocket_started,
+    websocket_tearing_down,
+)
+from .typing import Hook
+
+__all__ = ["Flow", "FlowApp", "blueprint_of"]
+
+
+class FlowApp(ContextApp, Protocol):
+    """What the steps need of the app above them."""
+
+    config: Config
+    registry: Registry
+    results: Results
+    testing: bool
+    debug: bool
+    errors: str
+    exception_handlers: Any
+    teardown_appcontext_funcs: list[Hook]
+
+    @property
+    def worker_pool(self) -> WorkerPool: ...
+    def make_response(self, *args: Any) -> Response: ...
+    def log_exception(self, error: BaseException, context: Context[Any]) -> None: ...
+    def log_problem(self, message: str, error: BaseException) -> None: ...
+
+
+_SIGNALS = {
+    "request": (request_started, request_finished, request_tearing_down, got_request_exception),
+    "websocket": (
+        websocket_started,
+        websocket_finished,
+        websocket_tearing_down,
+        got_websocket_exception,
+    ),
+}
+
+
+class Flow:
+    """The steps around the views of one blueprint, bound to where they run.
+
+    The app is read here once and reached through the context later: a flow that held it
+    would keep it alive.
+    """
+
+    def __init__(self, app: FlowApp, endpoint: str | None, bind: Binding, kind: str) -> None:
+        registry = app.registry
+        self.endpoint = endpoint
+        self.bind = bind
+        self.kind = kind
+        self.preprocessors = registry.hooks_of("url_value_preprocessor", endpoint)
+        self.before = _grouped(registry.hooks_of(f"before_{kind}", endpoint), bind)
+        self.after = [
+            (bind.step(hook), hook) for hook in registry.hooks_outwards(f"after_{kind}", endpoint)
+        ]
+        self.teardowns = [
+            bind.step(hook) for hook in registry.hooks_outwards(f"teardown_{kind}", endpoint)
+        ]
+        self.app_teardowns = [bind.step(hook) for hook in reversed(app.teardown_appcontext_funcs)]
+        self.errors = registry.options.get(blueprint_of(endpoint), {}).get("errors") or app.errors
+        self.opens_session = not app.session_interface.never_waits
+        self.started, self.finished, self.tearing_down, self.got_exception = _SIGNALS[kind]
+
+    @property
+    def surrounds(self) -> bool:
+        """Whether anything at all is registered around the views."""
+        return bool(
+            self.preprocessors
+            or self.before
+            or self.after
+            or self.teardowns
+            or self.app_teardowns
+            or self.opens_session
+        )
+
+    async def answer(
+        self,
+        context: Context[Any],
+        view: Step | None,
+        before: Sequence[Step],
+        *,
+        first: bool = True,
+    ) -> Response | None:
+        """Run the request to its response.
+
+        *before* are the hooks to run, *first* says that none ran yet. Without a *view* this
+        is only the beginning: ``None`` means that nothing has answered so far.
+        """
+        try:
+            try:
+                value = await self.begin(context, before) if first else await _first(before)
+                if value is None:
+                    if view is None:
+                        return None
+                    value = await view(context)
+                response = self.to_response(context, value)
+                if response.stream is not None and not response.head_first:
+                    await self.bind.prime(response)
+            except Exception as error:
+                response = await self.recover(context, error)
+            return await self.finish(context, response)
+        except Exception as error:
+            return await self.fail(context, error)
+
+    async def begin(self, context: Context[Any], before: Sequence[Step]) -> Any:
+        """Run what comes before the view; a value other than ``None`` replaces it."""
+        if appcontext_pushed.receivers:
+            await self.bind.announce(appcontext_pushed, context.app)
+        if self.opens_session and context.wants_session:
+            await self.bind.open_session(context)
+        if self.started.receivers:
+            await self.bind.announce(self.started, context.app)
+        for preprocessor in self.preprocessors:
+            preprocessor(context.endpoint, context.params if context.error is None else None)
+        return await _first(before)
+
+    def to_response(self, context: Context[Any], value: Any) -> Response:
+        """Convert what a view returned; the error for a wrong value names the view."""
+        try:
+            return context.app.make_response(value)
+        except TypeError as error:
+            view = context.app.registry.views.get(context.endpoint)
+            if view is None:
+                raise
+            raise TypeError(
+                f"The view {place_of(view)} did not return a valid response. {error}"
+            ) from error
+
+    async def finish(self, context: Context[Any], response: Response) -> Response:
+        """Run what comes after the view, save the session, announce the response."""
+        for hook in context.after or ():
+            response = self._checked(context, await self.bind.step(hook)(response), hook)
+        for step, hook in self.after:
+            response = self._checked(context, await step(response), hook)
+        if context.session_opened and not context.is_copy:
+            interface = context.app.session_interface
+            if not interface.is_null_session(context.opened):
+                await self.bind.save_session(context, response)
+        if self.finished.receivers:
+            await self.bind.announce(self.finished, context.app, response=response)
+        return response
+
+    def _checked(self, context: Context[Any], response: Any, hook: Callable[..., Any]) -> Response:
+        if isinstance(response, Response):
+            return response
+        if response is None:
+            raise TypeError(
+                f"The after_{self.kind} function {place_of(hook)} returned None. It has to return"
+                " the response."
+            )
+        return cast(Response, context.app.make_response(response))
+
+    # -- errors ----------------------------------------------------------------------------
+
+    async def rescue(self, context: Context[Any], error: Exception) -> Response:
+        """Answer an error of a view all the way to the finished response."""
+        try:
+            return await self.finish(context, await self.recover(context, error))
+        except Exception as second:
+            return await self.fail(context, second)
+
+    async def recover(self, context: Context[Any], error: Exception) -> Response:
+        """Turn an error of a hook or a view into a response, or raise it again."""
+        app = context.app
+        if isinstance(error, BadRequestKeyError) and (
+            app.debug or app.config["TRAP_BAD_REQUEST_ERRORS"]
+        ):
+            error.show_exception = True
+        if isinstance(error, StarletteHTTPException) and not _is_trapped(app, error):
+            return await self.recover_http(context, error)
+        handler = self.handler_for(context, error, None)
+        if handler is None:
+            raise error
+        return self.to_response(context, await handler(error))
+
+    async def recover_http(
+        self, context: Context[Any], error: StarletteHTTPException
+    ) -> Response:
+        """Answer an HTTP error: with its handler, or with its own page."""
+        own = _own(error)
+        if own.code is None or isinstance(own, RequestRedirect):
+            return own.get_response()
+        handler = self.handler_for(context, own, own.code)
+        if handler is None:
+            return self.error_response(context, own)
+        return self.to_response(context, await handler(own))
+
+    def handler_for(
+        self, context: Context[Any], error: Exception, code: int | None
+    ) -> Step | None:
+        """Find the handler of *error*: ours by scope, then one of Starlette's table."""
+        handler = context.app.registry.error_handler_for(error, code, self.endpoint)
+        if handler is not None:
+            return self.bind.step(handler)
+        table = context.app.exception_handlers
+        if not table:
+            return None
+        foreign = table.get(code) if code is not None else None
+        if foreign is None:
+            foreign = next((table[kind] for kind in type(error).__mro__ if kind in table), None)
+        if foreign is None:
+            return None
+        step = self.bind.step(foreign)
+        return lambda error: step(current.get().any_connection.starlette, error)
+
+    def error_response(self, context: Context[Any], error: HTTPException) -> Response:
+        """Return the page or the problem document of *error*, as the client prefers."""
+        if error.response is not None or self.errors == "html":
+            return error.get_response()
+        if self.errors == "problem":
+            return problem_response(error)
+        headers = context.any_connection.headers
+        if prefers_json(headers.get("accept"), headers.get("content-type")):
+            return problem_response(error)
+        return error.get_response()
+
+    async def fail(self, context: Context[Any], error: Exception) -> Response:
+        """Answer an error that nothing handled: log it and send a 500.
+
+        Where errors propagate (testing, debug, ``PROPAGATE_EXCEPTIONS``) it is raised again.
+        """
+        app = context.app
+        context.unhandled = error
+        if self.got_exception.receivers:
+            await self.bind.announce(self.got_exception, app, exception=error)
+        propagate = app.config["PROPAGATE_EXCEPTIONS"]
+        if propagate or (propagate is None and (app.testing or app.debug)):
+            raise error
+        app.log_exception(error, context)
+        wrapped = InternalServerError(original_exception=error)
+        try:
+            handler = self.handler_for(context, wrapped, 500)
+            if handler is None:
+                response = self.error_response(context, wrapped)
+            else:
+                response = self.to_response(context, await handler(wrapped))
+            return await self.finish(context, response)
+        except Exception as second:
+            app.log_problem("The answer to an error failed itself", second)
+            return wrapped.get_response()
+
+    # -- the end ---------------------------------------------------------------------------
+
+    async def send(self, context: Context[Any], response: Response) -> None:
+        """Send *response*; a stream is watched for a client that leaves."""
+        receive = context.receive
+        if response.stream is not None and isinstance(context.any_connection, Request):
+            receive = context.request.until_disconnect
+        await response(context.scope, receive, context.send)
+
+    async def teardown(self, context: Context[Any], error: BaseException | None) -> None:
+        """Run every teardown step, once in the life of *context*, even if some fail."""
+        if context.torn_down or context.is_copy:
+            return
+        context.torn_down = True
+        error = error if error is not None else context.unhandled
+        connected = context.kind != "app"
+        for step in self.teardowns if connected else ():
+            await self._guarded(context, step, error)
+        for leave in reversed(context.exits or ()):
+            await self._guarded(context, self.bind.step(leave), *_exit_arguments(error))
+        if connected and self.tearing_down.receivers:
+            await self.bind.announce(self.tearing_down, context.app, exc=error)
+        if isinstance(context.connection, Request):
+            context.connection.close()
+        for step in self.app_teardowns:
+            await self._guarded(context, step, error)
+        if appcontext_tearing_down.receivers:
+            await self.bind.announce(appcontext_tearing_down, context.app, exc=error)
+        if connected and appcontext_popped.receivers:
+            await self.bind.announce(appcontext_popped, context.app)
+
+    async def _guarded(self, context: Context[Any], step: Step, *args: Any) -> None:
+        """Run one teardown step; its error is logged and never costs the response."""
+        try:
+            await step(*args)
+        except Exception as error:
+            context.app.log_problem("A teardown function failed", error)
+
+
+def blueprint_of(endpoint: str | None) -> str:
+    """Return the dotted name of the blueprint that *endpoint* is in, ``""`` for the app."""
+    return endpoint.rpartition(".")[0] if endpoint else ""
+
+
+async def _first(steps: Sequence[Step]) -> Any:
+    """Run *steps* until one returns something."""
+    for step in steps:
+        value = await step()
+        if value is not None:
+            return value
+    return None
+
+
+def _is_trapped(app: FlowApp, error: StarletteHTTPException) -> bool:
+    """Say whether an HTTP error is to surface as the programming error that it may be."""
+    if app.config["TRAP_HTTP_EXCEPTIONS"]:
+        return not isinstance(error, RequestRedirect)
+    trap = app.config["TRAP_BAD_REQUEST_ERRORS"]
+    if trap is None:
+        return app.debug and isinstance(error, BadRequestKeyError)
+    return bool(trap) and isinstance(error, BadRequest)
+
+
+def _own(error: StarletteHTTPException) -> HTTPException:
+    """Return an HTTP error of Starlette's as the one of ours with that code."""
+    if isinstance(error, HTTPException):
+        return error
+    own = default_exceptions.get(error.status_code, HTTPException)(error.detail or None)
+    own.code = error.status_code
+    own.extra_headers += list((error.headers or {}).items())
+    own.__cause__ = error
+    return own
+
+
+def _exit_arguments(error: BaseException | None) -> tuple[Any, Any, Any]:
+    if error is None:
+        return None, None, None
+    return type(error), error, error.__traceback__
+
+
+def _grouped(hooks: Sequence[Hook], bind: Binding) -> list[Step]:
+    """Bind *hooks*; on the loop, neighbours that are ``def`` share one hop."""
+    steps: list[Step] = []
+    group: list[Hook] = []
+    for hook in hooks:
+        if isinstance(bind, OnLoop) and not isinstance(hook, Inline) and not is_async(hook):
+            group.append(hook)
+            continue
+        if group:
+            steps.append(bind.step(_first_of(group)))
+            group = []
+        steps.append(bind.step(hook))
+    if group:
+        steps.append(bind.step(_first_of(group)))
+    return steps
+
+
+def _first_of(hooks: Sequence[Hook]) -> Hook:
+    if len(hooks) == 1:
+        return hooks[0]
+
+    def first() -> Any:
+        for hook in hooks:
+            value = hook()
+            if value is not None:
+                return value
+        return None
+
+    return first

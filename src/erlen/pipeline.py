@@ -1,0 +1,381 @@
+"""One request from its match to its end: the shortest handler for each rule, made at freeze."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeAlias, cast
+
+from .binding import Binding, InOwner, OnLoop, Step, hop
+from .concurrency import Relay, drive, is_async
+from .context import Context
+from .errors import SetupError
+from .exceptions import HTTPException
+from .flow import Flow, FlowApp, blueprint_of
+from .registry import Inline, Rule
+from .requests import Request
+from .responses import Response
+from .signals import (
+    appcontext_popped,
+    appcontext_pushed,
+    appcontext_tearing_down,
+    request_finished,
+    request_started,
+    request_tearing_down,
+)
+from .typing import Hook
+from .websockets import WebSocket, WebSocketDisconnect
+
+__all__ = ["Handler", "PipelineApp", "Pipelines"]
+
+Handler: TypeAlias = Callable[[Context[Any]], Awaitable[None]]
+
+
+class PipelineApp(FlowApp, Protocol):
+    """What the pipelines need of the app above them."""
+
+    def allowed_methods(self, context: Context[Any]) -> list[str]: ...
+    @property
+    def converts_itself(self) -> bool: ...
+
+
+class Pipelines:
+    """The handlers of one app. Flows are shared by the rules of a blueprint."""
+
+    def __init__(self, app: PipelineApp) -> None:
+        # Only until the freeze is over: the app holds the handlers, not they the app.
+        self._app = app
+        self._flows: dict[tuple[str, type[Any], str], Flow] = {}
+
+    def flow(self, endpoint: str | None, bind: Binding, kind: str = "request") -> Flow:
+        """Return the steps around the views that live where *endpoint* does."""
+        blueprint = blueprint_of(endpoint)
+        key = (blueprint, type(bind), kind)
+        if key not in self._flows:
+            scope = f"{blueprint}." if blueprint else None
+            self._flows[key] = Flow(self._app, scope, bind, kind)
+        return self._flows[key]
+
+    def compile_rule(self, rule: Rule, *, options_twin: bool = False) -> Handler:
+        """Return the shortest handler that serves *rule*.
+
+        :raises SetupError: if its endpoint has no view.
+        """
+        if options_twin:
+            return _served(self.flow(rule.endpoint, OnLoop()), _answer_options)
+        view = self._app.registry.views.get(rule.endpoint)
+        if view is None:
+            raise SetupError(
+                f"The rule {rule.rule!r} leads to the endpoint {rule.endpoint!r}, which has no"
+                f" view. Name one: @app.endpoint({rule.endpoint!r})."
+            )
+        if rule.websocket:
+            return _websocket(self.flow(rule.endpoint, OnLoop(), "websocket"), _with_params(view))
+        flow = self.flow(rule.endpoint, OnLoop())
+        if rule.options.get("inline"):
+            return _served(flow, _with_params(Inline(view)))
+        if not is_async(view):
+            return self._owned(flow, rule, view)
+        if inspect.iscoroutinefunction(view) and not flow.surrounds:
+            return _bare(flow, self._app, view, _served(flow, _with_params(view)))
+        return _served(flow, _with_params(view))
+
+    def miss(self, *, websocket: bool = False) -> Handler:
+        """Return the handler of what no rule matches: hooks, then the kept error."""
+        if websocket:
+            return _websocket(self.flow(None, OnLoop(), "websocket"), _raise_error)
+        return _served(self.flow(None, OnLoop()), _raise_error)
+
+    def around(self, view: Step, *, hooks: bool = True) -> Handler:
+        """Return a handler for a foreign route: the app's own steps around *view*."""
+        flow = self.flow(None, OnLoop())
+        return _served(flow, view, before=flow.before if hooks else ())
+
+    def _owned(self, loop_flow: Flow, rule: Rule, view: Callable[..., Any]) -> Handler:
+        hooks = self._app.registry.hooks_of("before_request", rule.endpoint)
+        return _owned(
+            loop_flow,
+            self.flow(rule.endpoint, InOwner()),
+            _with_params(view, InOwner()),
+            ahead=_leading_async(hooks),
+            prefetch=not rule.options.get("stream_body"),
+        )
+
+
+# -- views as steps ------------------------------------------------------------------------
+
+
+def _with_params(view: Callable[..., Any], bind: Binding | None = None) -> Step:
+    call = (bind or OnLoop()).step(view)
+
+    async def with_params(context: Context[Any]) -> Any:
+        return await call(**cast("dict[str, Any]", context.params))
+
+    return with_params
+
+
+async def _raise_error(context: Context[Any]) -> Any:
+    raise cast(HTTPException, context.error)
+
+
+async def _answer_options(context: Context[Any]) -> Response:
+    response = context.app.make_response("")
+    response.headers["allow"] = ", ".join(context.app.allowed_methods(context))
+    return cast(Response, response)
+
+
+def _leading_async(hooks: Sequence[Hook]) -> int:
+    """Count the before hooks that run on the loop ahead of the first ``def`` step.
+
+    They can refuse a request before its body is read and before it takes a thread.
+    """
+    count = 0
+    for hook in hooks:
+        if not (is_async(hook) or isinstance(hook, Inline)):
+            break
+        count += 1
+    return count
+
+
+# -- pipelines on the loop -----------------------------------------------------------------
+
+
+def _served(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) -> Handler:
+    """Compile the pipeline of a view that runs on the loop."""
+    hooks = flow.before if before is None else before
+
+    async def served(context: Context[Any]) -> None:
+        failure: BaseException | None = None
+        try:
+            response = await flow.answer(context, view, hooks)
+            await flow.send(context, cast(Response, response))
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if "erlen.keep" not in context.scope:
+                await flow.teardown(context, failure)
+
+    return served
+
+
+def _bare(
+    flow: Flow, app: PipelineApp, view: Callable[..., Awaitable[Any]], full: Handler
+) -> Handler:
+    """Compile the pipeline of an ``async def`` view that nothing surrounds.
+
+    PERF: it does for a plain GET what ``_served`` does, in a few Python calls instead of a
+    dozen (tests/architecture/test_call_budget.py). Whatever is unusual goes the long way.
+    """
+    convert = None if app.converts_itself else app.results.convert
+
+    async def bare(context: Context[Any]) -> None:
+        if (
+            request_started.receivers
+            or request_finished.receivers
+            or request_tearing_down.receivers
+            or appcontext_pushed.receivers
+            or appcontext_popped.receivers
+            or appcontext_tearing_down.receivers
+            or "erlen.keep" in context.scope
+        ):
+            return await full(context)
+        failure: BaseException | None = None
+        try:
+            try:
+                value = await view(**context.params)
+                response = (
+                    convert(value)
+                    if convert is not None and value is not None
+                    else flow.to_response(context, value)
+                )
+                if response.stream is not None and not response.head_first:
+                    await response.prime()
+                if context.untidy:
+                    response = await flow.finish(context, response)
+            except Exception as error:
+                response = await flow.rescue(context, error)
+            if response.stream is None:
+                await response(context.scope, context.receive, context.send)
+            else:
+                await flow.send(context, response)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if context.untidy or failure is not None:
+                await flow.teardown(context, failure)
+            elif context.connection is not None:
+                context.connection.close()
+        return None
+
+    return bare
+
+
+# -- pipelines in a thread -----------------------------------------------------------------
+
+
+def _owned(
+    loop_flow: Flow, flow: Flow, view: Step, *, ahead: int, prefetch: bool
+) -> Handler:
+    """Compile the pipeline of a ``def`` view: one thread runs all of its ``def`` steps.
+
+    The first *ahead* before hooks run on the loop, and so does everything else if one of
+    them answers.
+    """
+
+    async def owned(context: Context[Any]) -> None:
+        failure: BaseException | None = None
+        try:
+            response = None
+            if ahead:
+                response = await loop_flow.answer(context, None, loop_flow.before[:ahead])
+            if response is None:
+                if prefetch:
+                    await _prefetch(context)
+                response = await _in_owner(context, loop_flow, flow, view, ahead)
+            await loop_flow.send(context, response)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if "erlen.keep" not in context.scope and not context.torn_down:
+                await hop(context, lambda: drive(flow.teardown(context, failure)))
+
+    return owned
+
+
+async def _prefetch(context: Context[Any]) -> None:
+    """Read the body before the view takes a thread; an error waits for the first access."""
+    request: Request = context.request
+    if request.has_body:
+        try:
+            await request.prefetch()
+        except HTTPException:
+            return
+
+
+async def _in_owner(
+    context: Context[Any], loop_flow: Flow, flow: Flow, view: Step, ahead: int
+) -> Response:
+    """Run the ``def`` part of a pipeline in one thread, up to its response.
+
+    A buffered response comes back when its teardown is done. A ``def`` generator comes back
+    at once as a relay, while the thread goes on to fill it. An async stream comes back
+    before the teardown, which is a second hop.
+    """
+    loop = cast(Any, context.loop)
+
+    async def steps(hand: Callable[[Any], None]) -> Response | None:
+        failure: BaseException | None = None
+        relay: Relay | None = None
+        response: Response | None = None
+        try:
+            before = flow.before[ahead:]
+            response = await flow.answer(context, view, before, first=ahead == 0)
+            stream = cast(Response, response).stream
+            if stream is not None and not isinstance(stream, AsyncIterable):
+                relay = Relay(loop)
+                cast(Response, response).stream = relay
+                hand(response)
+                relay.pump(cast("Iterable[Any]", stream))
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            waits = relay is None and response is not None and response.stream is not None
+            if not waits and "erlen.keep" not in context.scope:
+                await flow.teardown(context, failure)
+            if relay is not None:
+                relay.finish()
+        return response
+
+    try:
+        return cast(Response, await hop(context, lambda hand: drive(steps(hand)), early=True))
+    except HTTPException as error:
+        # 503: no thread was free, so not one def step has run.
+        return await loop_flow.rescue(context, error)
+
+
+# -- websockets ----------------------------------------------------------------------------
+
+
+def _websocket(flow: Flow, view: Step) -> Handler:
+    """Compile the pipeline of a websocket."""
+
+    async def connected(context: Context[Any]) -> None:
+        failure: BaseException | None = None
+        websocket: WebSocket = context.websocket
+        try:
+            await _converse(flow, view, context, websocket)
+        except BaseException as error:
+            failure = error
+            if not websocket.closed:
+                await websocket.close(1011)
+            raise
+        finally:
+            if "erlen.keep" not in context.scope:
+                await flow.teardown(context, failure)
+
+    return connected
+
+
+async def _converse(
+    flow: Flow, view: Step, context: Context[Any], websocket: WebSocket
+) -> None:
+    response: Response | None = None
+    try:
+        try:
+            value = await flow.begin(context, flow.before)
+            if value is None:
+                value = await view(context)
+            if value is not None:
+                response = flow.to_response(context, value)
+        except WebSocketDisconnect:
+            response = None
+        except Exception as error:
+            response = await flow.recover(context, error)
+        response = await _finish_websocket(flow, context, response)
+    except Exception as error:
+        response = await flow.fail(context, error)
+    if websocket.accepted:
+        await websocket.close(_close_code(response))
+    elif response is not None and not websocket.closed:
+        await _deny(context, websocket, response)
+    else:
+        await websocket.close()
+
+
+async def _finish_websocket(
+    flow: Flow, context: Context[Any], response: Response | None
+) -> Response | None:
+    for step, _ in flow.after:
+        value = await step(response)
+        if value is not None:
+            response = flow.to_response(context, value)
+    if response is not None and context.session_opened:
+        return await _finish_denial(flow, context, response)
+    return response
+
+
+async def _finish_denial(flow: Flow, context: Context[Any], response: Response) -> Response:
+    interface = context.app.session_interface
+    if not interface.is_null_session(context.opened):
+        await flow.bind.save_session(context, response)
+    return response
+
+
+def _close_code(response: Response | None) -> int:
+    """Return how an open websocket ends (RFC 6455, 7.4.1) after what its view did."""
+    if response is None:
+        return 1000
+    return 1011 if response.status_code >= 500 else 1008
+
+
+async def _deny(context: Context[Any], websocket: WebSocket, response: Response) -> None:
+    """Refuse a websocket with a response, where the server can send one; else with a 403."""
+    if "websocket.http.response" in context.scope.get("extensions", {}):
+        websocket.closed = True
+        await response(context.scope, context.receive, context.send)
+    else:
+        await websocket.close()

@@ -1,0 +1,664 @@
+"""What came in over HTTP. Knows limits and JSON as values; knows nothing of the app."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from datetime import datetime
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+
+from starlette.requests import Request as StarletteRequest
+
+from .concurrency import Pending, on_loop, to_thread, wait_for
+from .connections import Connection
+from .datastructures import CombinedMultiDict, ImmutableMultiDict
+from .errors import ContextError
+from .exceptions import (
+    BadRequest,
+    ClientDisconnected,
+    HTTPException,
+    RequestEntityTooLarge,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
+from .forms import (
+    Form,
+    FormError,
+    FormLimits,
+    FormTooLarge,
+    form_parser,
+    read_form,
+    read_form_sync,
+)
+from .headers import (
+    CacheControl,
+    ETags,
+    IfRange,
+    Range,
+    parse_cache_control_header,
+    parse_etags,
+    parse_if_range_header,
+    parse_options_header,
+    parse_range_header,
+)
+from .typing import Message, Receive, Scope
+from .uploads import SyncUploadFile, UploadFile
+
+__all__ = ["BodyStream", "Request", "SyncRequest"]
+
+T = TypeVar("T")
+
+_EMPTY_FORM = Form(ImmutableMultiDict(), ImmutableMultiDict())
+_IN_MEMORY = 1024 * 1024
+"""Bytes of a body that are kept in memory for a ``def`` view before a file takes them."""
+_BLOCK = 64 * 1024
+
+
+class Request(Connection):
+    """An HTTP request. In ``async def`` code the body is awaited: ``await request.form``.
+
+    In ``def`` code the same names are plain values: ``request.form["x"]``.
+    """
+
+    __slots__ = (
+        "_body",
+        "_complete",
+        "_completion",
+        "_error",
+        "_form",
+        "_json",
+        "_parts",
+        "_receive",
+        "_received",
+        "_spool",
+        "body_timeout",
+        "max_content_length",
+        "max_form_memory_size",
+        "max_form_parts",
+        "stream_body",
+    )
+
+    def __init__(
+        self, scope: Scope, receive: Receive, *, stream_body: bool = False, **options: Any
+    ) -> None:
+        super().__init__(scope, **options)
+        limits = self.limits
+        self.max_content_length = limits.max_content_length
+        """Bytes that the body may have; ``None`` lifts the limit. Settable in a hook."""
+        self.max_form_memory_size = limits.max_form_memory_size
+        """Bytes that the fields of a form may have together, files not counted."""
+        self.max_form_parts = limits.max_form_parts
+        """Fields and files that a form may have."""
+        self.body_timeout = limits.body_timeout
+        """Seconds in which the whole body must arrive; ``None`` waits for ever."""
+        self.stream_body = stream_body
+        self._receive = receive
+        self._received = 0
+        self._parts: list[bytes] = []
+        self._complete = False
+        self._completion: asyncio.Event | None = None
+        self._body: bytes | None = None
+        self._spool: IO[bytes] | None = None
+        self._form: Form | None = None
+        self._json: Any = _UNREAD
+        self._error: HTTPException | None = None
+
+    # -- the line and the headers ----------------------------------------------------------
+
+    @property
+    def method(self) -> str:
+        """The method, in upper case."""
+        return cast(str, self.scope["method"])
+
+    @property
+    def content_type(self) -> str | None:
+        """The Content-Type header, parameters and all."""
+        return self.headers.get("content-type")
+
+    @property
+    def mimetype(self) -> str:
+        """The type of the body in lower case, without parameters; ``""`` if it has none."""
+        return (self.content_type or "").partition(";")[0].strip().lower()
+
+    @property
+    def mimetype_params(self) -> dict[str, str]:
+        """The parameters of Content-Type."""
+        return parse_options_header(self.content_type or "")[1]
+
+    @property
+    def content_length(self) -> int | None:
+        """The length of the body as the client announced it; ``None`` if it did not."""
+        value = self.headers.get("content-length")
+        if value is None or not (value.isascii() and value.isdigit()) or len(value) > 18:
+            return None
+        return int(value)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the client announced a body."""
+        headers = self.headers
+        return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+    @property
+    def content_encoding(self) -> str | None:
+        """The coding of the body. It is not decoded here."""
+        return self.headers.get("content-encoding")
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the type is ``application/json`` or ``application/*+json``."""
+        kind = self.mimetype
+        return kind == "application/json" or (
+            kind.startswith("application/") and kind.endswith("+json")
+        )
+
+    @property
+    def date(self) -> datetime | None:
+        """When the client says it sent the request."""
+        return self._time("date")
+
+    @property
+    def if_modified_since(self) -> datetime | None:
+        """The If-Modified-Since header as a time in UTC."""
+        return self._time("if-modified-since")
+
+    @property
+    def if_unmodified_since(self) -> datetime | None:
+        """The If-Unmodified-Since header as a time in UTC."""
+        return self._time("if-unmodified-since")
+
+    @property
+    def if_match(self) -> ETags:
+        """The entity tags of If-Match."""
+        return parse_etags(self.headers.get("if-match"))
+
+    @property
+    def if_none_match(self) -> ETags:
+        """The entity tags of If-None-Match."""
+        return parse_etags(self.headers.get("if-none-match"))
+
+    @property
+    def if_range(self) -> IfRange:
+        """The If-Range header."""
+        return parse_if_range_header(self.headers.get("if-range"))
+
+    @property
+    def range(self) -> Range | None:
+        """The Range header; ``None`` if there is none that can be read."""
+        return parse_range_header(self.headers.get("range"))
+
+    @property
+    def cache_control(self) -> CacheControl:
+        """What the client asks of caches; read-only."""
+        return parse_cache_control_header(self.headers.get("cache-control"))
+
+    @property
+    def starlette(self) -> StarletteRequest:
+        """The same request as Starlette shows it, for code that wants one."""
+        return StarletteRequest(self.scope, self.replay)
+
+    # -- the body, in both faces -----------------------------------------------------------
+
+    def _face(self, name: str, start: Callable[[], Awaitable[T]], plain: Callable[[], T]) -> Any:
+        return Pending(name, start) if on_loop() else plain()
+
+    def get_data(
+        self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False
+    ) -> Awaitable[Any]:
+        """Return the body as bytes, or as text in UTF-8.
+
+        *cache* keeps it for the next call. *parse_form_data* parses a form first, and then
+        there is nothing left to return.
+
+        :raises RequestEntityTooLarge: 413, over ``max_content_length``.
+        :raises RequestTimeout: 408, when it does not arrive in ``body_timeout`` seconds.
+        :raises ClientDisconnected: when the client leaves before the end.
+        """
+        return self._whole("request.get_data()", cache, as_text, parse_form_data)
+
+    def _whole(
+        self, name: str, cache: bool, as_text: bool, parse_form_data: bool
+    ) -> Awaitable[Any]:
+        async def start() -> Any:
+            if parse_form_data and self._is_form:
+                await self._load_form()
+            if self._body is None and self._spool is None and self._form is not None:
+                return "" if as_text else b""
+            await self.prefetch(spool=False)
+            return self._data(cache, as_text)
+
+        def plain() -> Any:
+            if parse_form_data and self._is_form:
+                self._form_now()
+            if self._body is None and self._spool is None and self._form is not None:
+                return "" if as_text else b""
+            self._need_body()
+            return self._data(cache, as_text)
+
+        return cast("Awaitable[Any]", self._face(name, start, plain))
+
+    @property
+    def data(self) -> Awaitable[bytes]:
+        """The body as bytes; empty if it is a form."""
+        return self._whole("request.data", True, False, True)
+
+    def get_json(
+        self, force: bool = False, silent: bool = False, cache: bool = True
+    ) -> Awaitable[Any]:
+        """Return the body parsed as JSON.
+
+        *force* ignores the Content-Type; *silent* returns ``None`` instead of raising.
+
+        :raises UnsupportedMediaType: 415, if it is of another type.
+        :raises BadRequest: 400, if it is no JSON.
+        """
+        return self._parsed("request.get_json()", force, silent, cache)
+
+    def _parsed(self, name: str, force: bool, silent: bool, cache: bool) -> Awaitable[Any]:
+        async def start() -> Any:
+            if self._json is _UNREAD or not cache:
+                if self._refuses_json(force, silent):
+                    return None
+                await self.prefetch(spool=False)
+            return self._load_json(silent, cache)
+
+        def plain() -> Any:
+            if self._json is _UNREAD or not cache:
+                if self._refuses_json(force, silent):
+                    return None
+                self._need_body()
+            return self._load_json(silent, cache)
+
+        return cast("Awaitable[Any]", self._face(name, start, plain))
+
+    @property
+    def json(self) -> Awaitable[Any]:
+        """The body parsed as JSON; 415 if it is of another type."""
+        return self._parsed("request.json", False, False, True)
+
+    @property
+    def form(self) -> Awaitable[ImmutableMultiDict[str, str]]:
+        """The fields of a form; empty if the body is none."""
+
+        async def start() -> ImmutableMultiDict[str, str]:
+            return (await self._load_form()).fields
+
+        return cast(
+            "Awaitable[ImmutableMultiDict[str, str]]",
+            self._face("request.form", start, lambda: self._form_now().fields),
+        )
+
+    @property
+    def files(self) -> Awaitable[ImmutableMultiDict[str, UploadFile]]:
+        """The files of a form; empty if the body is none."""
+
+        async def start() -> ImmutableMultiDict[str, UploadFile]:
+            return (await self._load_form()).files
+
+        return cast(
+            "Awaitable[ImmutableMultiDict[str, UploadFile]]",
+            self._face("request.files", start, lambda: self._form_now().files),
+        )
+
+    @property
+    def values(self) -> Any:
+        """The query and, unless this is a GET, the form."""
+        if self.method in ("GET", "HEAD"):
+            sources = [self.args]
+
+            async def start_without() -> CombinedMultiDict[str, str]:
+                return CombinedMultiDict(sources)
+
+            return self._face(
+                "request.values", start_without, lambda: CombinedMultiDict(sources)
+            )
+
+        async def start() -> CombinedMultiDict[str, str]:
+            return CombinedMultiDict([self.args, (await self._load_form()).fields])
+
+        return self._face(
+            "request.values",
+            start,
+            lambda: CombinedMultiDict([self.args, self._form_now().fields]),
+        )
+
+    @property
+    def stream(self) -> BodyStream:
+        """The body as it arrives: ``async for chunk in request.stream``.
+
+        In ``def`` code a binary file: ``request.stream.read(1024)``.
+        """
+        if on_loop():
+            return BodyStream(self)
+        return cast(BodyStream, self._file_now())
+
+    @property
+    def body(self) -> BodyStream:
+        """The body as Quart has it: awaited as a whole or iterated."""
+        return BodyStream(self)
+
+    # -- reading, on the loop --------------------------------------------------------------
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body, piece by piece as it arrives; as a whole if it was read already."""
+        if self._body is None:
+            async for chunk in self._chunks():
+                yield chunk
+        elif self._body:
+            yield self._body
+
+    async def prefetch(self, *, spool: bool = True) -> None:
+        """Read the whole body, into memory or, if it is large and *spool* is true, a file.
+
+        :raises HTTPException: 413, 408 or 400; kept as well, for ``def`` code that asks later.
+        """
+        if self._body is not None or self._spool is not None:
+            return
+        self._error = None
+        try:
+            async with asyncio.timeout(self.body_timeout):
+                async for chunk in self._chunks():
+                    self._parts.append(chunk)
+                    if spool and self._received > _IN_MEMORY:
+                        await to_thread(self._write_parts)
+        except HTTPException as error:
+            self._error = error
+            raise
+        except TimeoutError:
+            self._error = RequestTimeout(
+                f"The body did not arrive within {self.body_timeout} seconds (BODY_TIMEOUT)."
+            )
+            raise self._error from None
+        if self._spool is None:
+            self._body = b"".join(self._parts) if len(self._parts) != 1 else self._parts[0]
+        else:
+            await to_thread(self._write_parts)
+        self._parts = []
+
+    def _write_parts(self) -> None:
+        if self._spool is None:
+            # Closed in close(): it lives as long as the request.
+            self._spool = tempfile.TemporaryFile(prefix="erlen-body-")  # noqa: SIM115
+        self._spool.write(b"".join(self._parts))
+        self._parts = []
+
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield what arrives; the limit counts received bytes, whatever was announced."""
+        announced = self.content_length
+        if announced is not None:
+            self._check_size(announced)
+        self._check_size(self._received)
+        while not self._complete:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnected("The client left before its request was complete.")
+            if not message.get("more_body", False):
+                self._finish()
+            if chunk := message.get("body", b""):
+                self._received += len(chunk)
+                yield chunk
+                self._check_size(self._received)
+
+    def _check_size(self, size: int) -> None:
+        limit = self.max_content_length
+        if limit is not None and size > limit:
+            raise RequestEntityTooLarge(
+                f"The body has {size} bytes or more, {limit} are allowed (MAX_CONTENT_LENGTH,"
+                " or max_content_length= of the route)."
+            )
+
+    async def replay(self) -> Message:
+        """Receive as an ASGI app does, with a body that was read already given again."""
+        if self._body is not None and not self._parts:
+            body, self._parts = self._body, [b""]
+            return {"type": "http.request", "body": body, "more_body": False}
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self._finish()
+        return message
+
+    def _finish(self) -> None:
+        self._complete = True
+        if self._completion is not None:
+            self._completion.set()
+
+    async def until_disconnect(self) -> Message:
+        """Wait until the client leaves, without taking the body from whoever reads it."""
+        if not self._complete and self.has_body:
+            self._completion = self._completion or asyncio.Event()
+            await self._completion.wait()
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return message
+
+    async def _load_form(self) -> Form:
+        if self._form is None:
+            if self._body is not None or self._spool is not None:
+                self._form = await to_thread(self._parse_buffered)
+            else:
+                self._form = await self._parse_arriving()
+        return self._form
+
+    async def _parse_arriving(self) -> Form:
+        parser = form_parser(self.content_type or "", self._form_limits())
+        if parser is None:
+            return _EMPTY_FORM
+        try:
+            async with asyncio.timeout(self.body_timeout):
+                return await read_form(self._chunks(), parser)
+        except FormError as error:
+            raise _refused(error) from error
+        except TimeoutError:
+            raise RequestTimeout(
+                f"The form did not arrive within {self.body_timeout} seconds (BODY_TIMEOUT)."
+            ) from None
+
+    def _form_limits(self) -> FormLimits:
+        return FormLimits(max_memory=self.max_form_memory_size, max_parts=self.max_form_parts)
+
+    # -- reading, in a thread --------------------------------------------------------------
+
+    def _need_body(self) -> None:
+        """Make sure that the body is here, for ``def`` code."""
+        if self._body is not None or self._spool is not None:
+            return
+        if on_loop_thread():
+            raise ContextError(
+                "The body of this request was not read yet, and a def step that is marked"
+                " inline=True cannot wait for it. Remove inline=True, or make it async def."
+            )
+        wait_for(self.prefetch)
+
+    def _file_now(self) -> IO[bytes]:
+        if self.stream_body and self._body is None and self._spool is None:
+            return cast("IO[bytes]", io.BufferedReader(_Incoming(self), _BLOCK))
+        self._need_body()
+        return io.BytesIO(self._body) if self._body is not None else self._rewound()
+
+    def _rewound(self) -> IO[bytes]:
+        spool = cast("IO[bytes]", self._spool)
+        spool.seek(0)
+        return spool
+
+    def _form_now(self) -> Form:
+        if self._form is None:
+            if form_parser(self.content_type or "", self._form_limits()) is None:
+                self._form = _EMPTY_FORM
+            else:
+                self._need_body()
+                self._form = self._parse_buffered()
+        return self._form
+
+    def _parse_buffered(self) -> Form:
+        parser = form_parser(self.content_type or "", self._form_limits())
+        if parser is None:
+            return _EMPTY_FORM
+        try:
+            return read_form_sync(self._buffered_blocks(), parser)
+        except FormError as error:
+            raise _refused(error) from error
+
+    def _buffered_blocks(self) -> Iterator[bytes]:
+        if self._body is not None:
+            yield self._body
+        else:
+            spool = self._rewound()
+            while block := spool.read(_BLOCK):
+                yield block
+
+    # -- what was read ---------------------------------------------------------------------
+
+    @property
+    def _is_form(self) -> bool:
+        return self.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data")
+
+    want_form_data_parsed = property(lambda self: self._is_form, doc="Whether the body is a form.")
+
+    def _data(self, cache: bool, as_text: bool) -> Any:
+        body = self._body if self._body is not None else self._rewound().read()
+        if not cache:
+            self._body, self._spool = b"", None
+        return body.decode("utf-8", "replace") if as_text else body
+
+    def _refuses_json(self, force: bool, silent: bool) -> bool:
+        if force or self.is_json:
+            return False
+        if silent:
+            return True
+        raise UnsupportedMediaType(
+            "Did not attempt to load JSON data because the request Content-Type was not"
+            " 'application/json'."
+        )
+
+    def _load_json(self, silent: bool, cache: bool) -> Any:
+        if cache and self._json is not _UNREAD:
+            return self._json
+        try:
+            value = self.limits.json.loads(self._data(cache=True, as_text=False))
+        except ValueError as error:
+            if silent:
+                return None
+            return self.on_json_loading_failed(error)
+        if cache:
+            self._json = value
+        return value
+
+    def on_json_loading_failed(self, error: ValueError) -> Any:
+        """Return what stands for JSON that cannot be read; raises a 400 unless overridden."""
+        detail = f": {error}" if self.limits.debug else "."
+        raise BadRequest(f"The body is no valid JSON{detail}") from error
+
+    def close(self) -> None:
+        """Close the files of this request."""
+        if self._spool is not None:
+            self._spool.close()
+        if self._form is not None:
+            for file in self._form.files.listvalues():
+                for upload in file:
+                    upload.stream.close()
+
+
+_UNREAD = object()
+
+
+def on_loop_thread() -> bool:
+    """Say whether an event loop runs in this thread, which then must not wait for it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _refused(error: FormError) -> HTTPException:
+    if isinstance(error, FormTooLarge):
+        return RequestEntityTooLarge(str(error))
+    return BadRequest(str(error))
+
+
+class BodyStream:
+    """The body of a request as it arrives; awaiting it reads the rest."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._request.chunks()
+
+    def __await__(self) -> Any:
+        return self._request.get_data().__await__()
+
+    async def read(self) -> bytes:
+        """Read all that has not been read."""
+        return b"".join([chunk async for chunk in self])
+
+
+class _Incoming(io.RawIOBase):
+    """A body that is still arriving, as a blocking file for one thread."""
+
+    def __init__(self, request: Request) -> None:
+        self._chunks = request.chunks()
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = wait_for(self._next)
+        taken = self._rest[: len(buffer)]
+        self._rest = self._rest[len(taken) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+    async def _next(self) -> bytes:
+        return await anext(self._chunks, b"")
+
+
+if TYPE_CHECKING:
+
+    class SyncRequest(Connection):
+        """The same request as ``def`` code sees it: what is awaited there is plain here."""
+
+        max_content_length: int | None
+        max_form_memory_size: int | None
+        max_form_parts: int | None
+        body_timeout: float | None
+        method: str
+        content_type: str | None
+        mimetype: str
+        mimetype_params: dict[str, str]
+        content_length: int | None
+        content_encoding: str | None
+        is_json: bool
+        date: datetime | None
+        if_modified_since: datetime | None
+        if_unmodified_since: datetime | None
+        if_match: ETags
+        if_none_match: ETags
+        if_range: IfRange
+        range: Range | None
+        cache_control: CacheControl
+        data: bytes
+        json: Any
+        form: ImmutableMultiDict[str, str]
+        files: ImmutableMultiDict[str, SyncUploadFile]
+        stream: IO[bytes]
+
+        def get_data(
+            self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False
+        ) -> Any: ...
+
+        def get_json(
+            self, force: bool = False, silent: bool = False, cache: bool = True
+        ) -> Any: ...
+
+        def on_json_loading_failed(self, error: ValueError) -> Any: ...
+
+else:
+    SyncRequest = Request

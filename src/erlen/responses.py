@@ -1,0 +1,843 @@
+"""What goes out. Knows ASGI and HTTP; knows nothing of the app or the request."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import warnings
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from html import escape
+from typing import Any, TypeAlias, cast
+from urllib.parse import quote
+
+from starlette.responses import Response as StarletteResponse
+
+from . import json
+from .concurrency import to_thread
+from .conditional import Verdict, evaluate
+from .headers import (
+    CacheControl,
+    ContentRange,
+    Headers,
+    HeaderSet,
+    dump_cookie,
+    generate_etag,
+    http_date,
+    parse_cache_control_header,
+    parse_content_range_header,
+    parse_date,
+    parse_options_header,
+    parse_set_header,
+    quote_etag,
+    unquote_etag,
+)
+from .typing import Message, Receive, Scope, Send
+
+__all__ = ["Body", "HeaderItems", "RawHeaders", "Response", "content_length", "redirect"]
+
+Body: TypeAlias = (
+    str | bytes | bytearray | memoryview | Iterable[str | bytes] | AsyncIterable[str | bytes] | None
+)
+"""What a response can be made of: everything at once, or piece by piece."""
+
+RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
+HeaderItems: TypeAlias = Headers | Mapping[str, Any] | Iterable[tuple[str, Any]]
+
+# RFC 9110, 6.4.1: these have no content, whatever the view returned.
+_BODILESS = frozenset({*range(100, 200), 204, 304})
+# RFC 9110, 15.4.5: a 304 repeats what a cache needs and nothing about the missing body.
+_ENTITY = frozenset({b"content-length", b"content-type", b"content-encoding", b"content-range"})
+
+_TEXT_APPLICATIONS = frozenset(
+    {
+        "application/ecmascript",
+        "application/javascript",
+        "application/sql",
+        "application/xml",
+        "application/xml-dtd",
+    }
+)
+
+# PERF: two constant tuples instead of str().encode() save 0.2 us for each response.
+_LENGTHS = tuple((b"content-length", str(length).encode()) for length in range(4096))
+
+
+def content_length(length: int) -> tuple[bytes, bytes]:
+    """Return the raw Content-Length header for *length* bytes."""
+    if length < 4096:
+        return _LENGTHS[length]
+    return (b"content-length", str(length).encode())
+
+
+@lru_cache(maxsize=256)
+def _with_charset(mimetype: str) -> tuple[bytes, bytes]:
+    """Return the raw Content-Type header of *mimetype*; text says that it is UTF-8."""
+    textual = (
+        mimetype.startswith("text/") or mimetype in _TEXT_APPLICATIONS or mimetype.endswith("+xml")
+    )
+    value = f"{mimetype}; charset=utf-8" if textual and "charset=" not in mimetype else mimetype
+    checked = Headers([("content-type", value)])
+    return checked.raw[0]
+
+
+class Response(StarletteResponse):
+    """An HTTP response: Flask's names on a Starlette ``Response``.
+
+    *response* is the whole body (text is UTF-8) or an iterable of either colour that yields
+    it; a list or tuple is joined. *status* is a code or a line such as ``"418 Teapot"``.
+    *mimetype* gets ``charset=utf-8`` where it is text, *content_type* is taken as it is.
+
+    :raises ValueError: if a header could not be sent as it is (CR, LF, NUL).
+    """
+
+    default_mimetype: str = "text/html"
+    default_status: int = 200
+    background: Any = None
+    max_cookie_size: int = 4093
+    """Cookies larger than this many bytes warn, because browsers drop them; 0: never."""
+
+    body: bytes
+    raw_headers: RawHeaders
+    stream: AsyncIterable[str | bytes] | Iterable[str | bytes] | None = None
+    """What yields the body, ``None`` where it is all there (``body``)."""
+    head_first: bool = False
+    """Whether the head is sent before the stream has yielded anything."""
+    direct_passthrough: bool = False
+
+    # Defaults on the class: most responses never set them.
+    _reason: str | None = None
+    _headers: Headers | None = None
+    _on_close: list[Callable[[], Any]] | None = None
+
+    def __init__(
+        self,
+        response: Body = None,
+        status: int | str | http.HTTPStatus | None = None,
+        headers: HeaderItems | None = None,
+        mimetype: str | None = None,
+        content_type: str | None = None,
+        direct_passthrough: bool = False,
+    ) -> None:
+        self.status_code = self.default_status
+        if direct_passthrough:
+            self.direct_passthrough = True
+        if content_type is None:
+            self.raw_headers = [_with_charset(mimetype or self.default_mimetype)]
+        else:
+            self.raw_headers = Headers([("content-type", content_type)]).raw
+        if headers is not None:
+            self._take_headers(headers, keep=mimetype is not None or content_type is not None)
+        if status is not None:
+            self.status = status
+        self._take_body(response)
+
+    def _take_headers(self, headers: HeaderItems, *, keep: bool) -> None:
+        given = Headers(headers)
+        if "content-type" in given and not keep:
+            self.raw_headers.clear()
+        elif keep:
+            given.remove("content-type")
+        self.raw_headers.extend(given.raw)
+
+    def _take_body(self, body: Body) -> None:
+        if body is None:
+            body = b""
+        elif isinstance(body, str):
+            body = body.encode()
+        elif isinstance(body, (list, tuple)):
+            pieces = cast("Sequence[str | bytes]", body)
+            body = b"".join(_encode(piece) for piece in pieces)
+        elif isinstance(body, (bytearray, memoryview)):
+            body = bytes(body)
+        if isinstance(body, bytes):
+            self.body = body
+            self.stream = None
+            if not self._has(b"content-length"):
+                self.raw_headers.append(content_length(len(body)))
+        elif hasattr(body, "__iter__") or hasattr(body, "__aiter__"):
+            self.body = b""
+            self.stream = body
+        else:
+            raise TypeError(
+                "A response is made of str, bytes, or an iterable of them, not of"
+                f" {type(body).__name__}: {body!r}"
+            )
+
+    def _has(self, name: bytes) -> bool:
+        return any(key == name for key, _ in self.raw_headers)
+
+    # -- sending ---------------------------------------------------------------------------
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send this response; *receive* is watched for a client that leaves a stream."""
+        try:
+            if scope["type"] == "websocket":
+                await self._send_denial(send)
+            elif self.status_code in _BODILESS:
+                await self._send_head(send, self._headers_without_body())
+                await send({"type": "http.response.body", "body": b""})
+            elif self.stream is None:
+                await send(
+                    {
+                        "type": "http.response.start",
+                        "status": self.status_code,
+                        "headers": self.raw_headers,
+                    }
+                )
+                body = self.body if scope["method"] != "HEAD" else b""
+                await send({"type": "http.response.body", "body": body})
+            elif scope["method"] == "HEAD":
+                await self._send_head(send, self.raw_headers)
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await self._send_stream(receive, send)
+        finally:
+            if self.stream is not None or self._on_close is not None:
+                await self.aclose()
+        if self.background is not None:
+            await self.background()
+
+    async def _send_head(self, send: Send, headers: RawHeaders) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+
+    async def _send_stream(self, receive: Receive, send: Send) -> None:
+        if not self.head_first:
+            await self.prime()
+        await self._send_head(send, self.raw_headers)
+        if self.stream is None:
+            await send({"type": "http.response.body", "body": self.body})
+            return
+        chunks = self._chunks()
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        departure = _Departure(task, receive)
+        try:
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except asyncio.CancelledError:
+            if not departure.caused_this():
+                raise
+        finally:
+            departure.stop_watching()
+
+    async def _send_denial(self, send: Send) -> None:
+        prefix = "websocket.http.response"
+        head: Message = {"type": f"{prefix}.start", "status": self.status_code}
+        await send({**head, "headers": self.raw_headers})
+        if self.stream is not None:
+            async for chunk in self._chunks():
+                await send({"type": f"{prefix}.body", "body": chunk, "more_body": True})
+        await send({"type": f"{prefix}.body", "body": self.body})
+
+    def _headers_without_body(self) -> RawHeaders:
+        drop = _ENTITY if self.status_code == 304 else {b"content-length"}
+        return [(name, value) for name, value in self.raw_headers if name not in drop]
+
+    async def prime(self) -> None:
+        """Wait for the first piece of a stream, so that an error before it is an error page.
+
+        A stream that says it is ``exhausted`` then was one piece: it becomes the ``body``.
+        """
+        if self.stream is None:
+            return
+        source, chunks = self.stream, self._chunks()
+        first = await chunks.peek()
+        if getattr(source, "exhausted", False):
+            self._take_body(first)
+
+    def _chunks(self) -> _Chunks:
+        if not isinstance(self.stream, _Chunks):
+            self.stream = _Chunks(self.stream or ())
+        return self.stream
+
+    def call_on_close(self, function: Callable[[], Any]) -> Callable[[], Any]:
+        """Call *function* (of either colour) when the response is over, sent or not."""
+        if self._on_close is None:
+            self._on_close = []
+        self._on_close.append(function)
+        return function
+
+    async def aclose(self) -> None:
+        """Close the stream and run what ``call_on_close`` was given; harmless when repeated."""
+        callbacks, self._on_close = [self._close_stream, *(self._on_close or ())], None
+        failures: list[BaseException] = []
+        for callback in callbacks:
+            try:
+                result = callback()
+                if hasattr(result, "__await__"):
+                    await result
+            except BaseException as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
+
+    def _close_stream(self) -> Any:
+        close = getattr(self.stream, "aclose", None) or getattr(self.stream, "close", None)
+        return None if close is None else close()
+
+    # -- the body --------------------------------------------------------------------------
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the body comes piece by piece."""
+        return self.stream is not None
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the body is all there."""
+        return self.stream is None
+
+    @property
+    def response(self) -> Any:
+        """The body as it will be iterated: a list of one, or the stream."""
+        return [self.body] if self.stream is None else self.stream
+
+    @response.setter
+    def response(self, value: Body) -> None:
+        self._drop(b"content-length")
+        self._take_body(value)
+
+    @property
+    def data(self) -> bytes:
+        """The whole body; setting it sets Content-Length too.
+
+        :raises RuntimeError: if the body is a stream.
+        """
+        return self.get_data()
+
+    @data.setter
+    def data(self, value: str | bytes) -> None:
+        self.set_data(value)
+
+    def get_data(self, as_text: bool = False) -> Any:
+        """Return the body as bytes, or as text.
+
+        :raises RuntimeError: if the body is a stream, which can be read only once.
+        """
+        if self.stream is not None:
+            raise RuntimeError(
+                "The body of this response is a stream and not in memory. Look at"
+                " response.is_streamed before you ask for its data."
+            )
+        return self.body.decode("utf-8", "replace") if as_text else self.body
+
+    def set_data(self, value: str | bytes) -> None:
+        """Make *value* the whole body, and set Content-Length."""
+        self._drop(b"content-length")
+        self._take_body(value)
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return cast(str, self.get_data(as_text=True))
+
+    def get_json(self, force: bool = False, silent: bool = False) -> Any:
+        """Return the body parsed as JSON; ``None`` if it is none and *force* is false."""
+        if not (force or self.is_json):
+            return None
+        try:
+            return json.loads(self.get_data())
+        except ValueError:
+            if silent:
+                return None
+            raise
+
+    @property
+    def json(self) -> Any:
+        """The body parsed as JSON, ``None`` if it is of another type."""
+        return self.get_json()
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the type is ``application/json`` or ``application/*+json``."""
+        kind = self.mimetype or ""
+        return kind == "application/json" or (
+            kind.startswith("application/") and kind.endswith("+json")
+        )
+
+    # -- status and headers ----------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        """The status line: ``"200 OK"``."""
+        reason = self._reason
+        if reason is None:
+            try:
+                reason = http.HTTPStatus(self.status_code).phrase
+            except ValueError:
+                reason = "UNKNOWN"
+        return f"{self.status_code} {reason}"
+
+    @status.setter
+    def status(self, value: int | str | http.HTTPStatus) -> None:
+        if isinstance(value, int):
+            self.status_code, self._reason = int(value), None
+            return
+        code, _, reason = value.strip().partition(" ")
+        if not (code.isascii() and code.isdigit()):
+            raise ValueError(f"A status begins with its code, as in '404 Not Found': {value!r}")
+        self.status_code, self._reason = int(code), reason or None
+
+    @property
+    def headers(self) -> Headers:  # type: ignore[override]
+        """The headers, live: what is set here is sent."""
+        if self._headers is None:
+            self._headers = Headers.over(self.raw_headers)
+        return self._headers
+
+    def _drop(self, name: bytes) -> None:
+        self.raw_headers[:] = [item for item in self.raw_headers if item[0] != name]
+
+    def _header(self, name: str) -> str | None:
+        return self.headers.get(name)
+
+    def _set_header(self, name: str, value: Any) -> None:
+        if value is None:
+            self.headers.remove(name)
+        else:
+            self.headers[name] = str(value)
+
+    @property
+    def content_type(self) -> str | None:
+        """The Content-Type header, parameters and all."""
+        return self._header("content-type")
+
+    @content_type.setter
+    def content_type(self, value: str | None) -> None:
+        self._set_header("content-type", value)
+
+    @property
+    def mimetype(self) -> str | None:
+        """The type alone; setting it adds ``charset=utf-8`` where it is text."""
+        value = self.content_type
+        return value.partition(";")[0].strip() if value else None
+
+    @mimetype.setter
+    def mimetype(self, value: str) -> None:
+        self._set_header("content-type", _with_charset(value)[1].decode("latin-1"))
+
+    @property
+    def mimetype_params(self) -> dict[str, str]:
+        """The parameters of Content-Type: ``{"charset": "utf-8"}``."""
+        return parse_options_header(self.content_type or "")[1]
+
+    @property
+    def content_length(self) -> int | None:
+        """The announced length of the body in bytes."""
+        value = self._header("content-length")
+        return int(value) if value is not None and value.isascii() and value.isdigit() else None
+
+    @content_length.setter
+    def content_length(self, value: int | None) -> None:
+        self._set_header("content-length", value)
+
+    @property
+    def location(self) -> str | None:
+        """Where a redirect or a created resource is."""
+        return self._header("location")
+
+    @location.setter
+    def location(self, value: str | None) -> None:
+        self._set_header("location", value)
+
+    @property
+    def content_encoding(self) -> str | None:
+        """The coding of the body: ``"gzip"``."""
+        return self._header("content-encoding")
+
+    @content_encoding.setter
+    def content_encoding(self, value: str | None) -> None:
+        self._set_header("content-encoding", value)
+
+    @property
+    def content_location(self) -> str | None:
+        """Another URL of what is sent."""
+        return self._header("content-location")
+
+    @content_location.setter
+    def content_location(self, value: str | None) -> None:
+        self._set_header("content-location", value)
+
+    @property
+    def accept_ranges(self) -> str | None:
+        """``"bytes"`` where parts of the body may be asked for."""
+        return self._header("accept-ranges")
+
+    @accept_ranges.setter
+    def accept_ranges(self, value: str | None) -> None:
+        self._set_header("accept-ranges", value)
+
+    @property
+    def date(self) -> datetime | None:
+        """When the response was made."""
+        return parse_date(self._header("date") or "")
+
+    @date.setter
+    def date(self, value: datetime | float | None) -> None:
+        self._set_header("date", value if value is None else http_date(value))
+
+    @property
+    def expires(self) -> datetime | None:
+        """When caches must stop using the response."""
+        return parse_date(self._header("expires") or "")
+
+    @expires.setter
+    def expires(self, value: datetime | float | None) -> None:
+        self._set_header("expires", value if value is None else http_date(value))
+
+    @property
+    def last_modified(self) -> datetime | None:
+        """When what is sent was last changed, to the second."""
+        return parse_date(self._header("last-modified") or "")
+
+    @last_modified.setter
+    def last_modified(self, value: datetime | float | None) -> None:
+        self._set_header("last-modified", value if value is None else http_date(value))
+
+    @property
+    def age(self) -> timedelta | None:
+        """How long ago a cache received the response."""
+        value = self._header("age") or ""
+        return timedelta(seconds=int(value)) if value.isascii() and value.isdigit() else None
+
+    @age.setter
+    def age(self, value: timedelta | int | None) -> None:
+        if isinstance(value, timedelta):
+            value = int(value.total_seconds())
+        self._set_header("age", value)
+
+    @property
+    def retry_after(self) -> str | None:
+        """Seconds, or the date, after which the client may come back."""
+        return self._header("retry-after")
+
+    @retry_after.setter
+    def retry_after(self, value: datetime | int | str | None) -> None:
+        if isinstance(value, datetime):
+            value = http_date(value)
+        self._set_header("retry-after", value)
+
+    @property
+    def www_authenticate(self) -> str | None:
+        """How a client may authenticate."""
+        return self._header("www-authenticate")
+
+    @www_authenticate.setter
+    def www_authenticate(self, value: Any) -> None:
+        self._set_header("www-authenticate", value)
+
+    def _live_set(self, name: str) -> HeaderSet:
+        def write(items: HeaderSet) -> None:
+            self._set_header(name, items.to_header() if items else None)
+
+        return parse_set_header(", ".join(self.headers.getlist(name)), write)
+
+    @property
+    def vary(self) -> HeaderSet:
+        """The request headers this response depends on, live."""
+        return self._live_set("vary")
+
+    @vary.setter
+    def vary(self, value: str | Iterable[str] | None) -> None:
+        self._set_header("vary", _listed(value))
+
+    @property
+    def allow(self) -> HeaderSet:
+        """The methods of the resource, live."""
+        return self._live_set("allow")
+
+    @allow.setter
+    def allow(self, value: str | Iterable[str] | None) -> None:
+        self._set_header("allow", _listed(value))
+
+    @property
+    def content_language(self) -> HeaderSet:
+        """The languages of the audience, live."""
+        return self._live_set("content-language")
+
+    @content_language.setter
+    def content_language(self, value: str | Iterable[str] | None) -> None:
+        self._set_header("content-language", _listed(value))
+
+    @property
+    def cache_control(self) -> CacheControl:
+        """The Cache-Control header, live: ``response.cache_control.max_age = 60``."""
+
+        def write(control: CacheControl) -> None:
+            self._set_header("cache-control", control.to_header() or None)
+
+        return parse_cache_control_header(self._header("cache-control"), write)
+
+    @property
+    def content_range(self) -> ContentRange:
+        """Which part of the whole the body is, live."""
+
+        def write(part: ContentRange) -> None:
+            self._set_header("content-range", part.to_header() if part else None)
+
+        return parse_content_range_header(self._header("content-range"), write)
+
+    def set_cookie(  # type: ignore[override]
+        self,
+        key: str,
+        value: str = "",
+        max_age: timedelta | int | None = None,
+        expires: datetime | str | float | None = None,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        httponly: bool = False,
+        samesite: str | None = None,
+        partitioned: bool = False,
+    ) -> None:
+        """Set a cookie; *max_age* in seconds, ``None`` lets it end with the browser.
+
+        :raises ValueError: if a part could not be sent as it is, such as ``;`` in *path*.
+        """
+        cookie = dump_cookie(
+            key,
+            value,
+            max_age=max_age,
+            expires=expires,
+            path=path,
+            domain=domain,
+            secure=secure,
+            httponly=httponly,
+            samesite=samesite,
+            partitioned=partitioned,
+        )
+        if 0 < self.max_cookie_size < len(cookie):
+            warnings.warn(
+                f"The cookie {key!r} takes {len(cookie)} bytes, of which {len(value)} are its"
+                f" value. Browsers drop what is larger than {self.max_cookie_size} bytes"
+                " (max_cookie_size): keep less in it.",
+                stacklevel=2,
+            )
+        self.raw_headers.append((b"set-cookie", cookie.encode("latin-1")))
+
+    def delete_cookie(  # type: ignore[override]
+        self,
+        key: str,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        httponly: bool = False,
+        samesite: str | None = None,
+        partitioned: bool = False,
+    ) -> None:
+        """Tell the browser to forget a cookie; *path* and *domain* must be those it has."""
+        self.set_cookie(
+            key,
+            max_age=0,
+            expires=0,
+            path=path,
+            domain=domain,
+            secure=secure,
+            httponly=httponly,
+            samesite=samesite,
+            partitioned=partitioned,
+        )
+
+    # -- conditional requests --------------------------------------------------------------
+
+    def get_etag(self) -> tuple[str | None, bool | None]:
+        """Return the entity tag and whether it is weak; ``(None, None)`` without one."""
+        value = self._header("etag")
+        return unquote_etag(value) if value else (None, None)
+
+    def set_etag(self, etag: str, weak: bool = False) -> None:
+        """Set the entity tag, without quotes."""
+        self._set_header("etag", quote_etag(etag, weak))
+
+    def add_etag(self, overwrite: bool = False, weak: bool = False) -> None:
+        """Set an entity tag made of the body, unless there is one."""
+        if overwrite or self._header("etag") is None:
+            self.set_etag(generate_etag(self.get_data()), weak)
+
+    def freeze(self) -> None:
+        """Set the entity tag, so that the response can be kept and sent again."""
+        self.add_etag()
+
+    def make_conditional(
+        self, request: Any, accept_ranges: bool | str = False, complete_length: int | None = None
+    ) -> Response:
+        """Answer 304, 412 or a part of the body where *request* asks for it (RFC 9110, 13).
+
+        *accept_ranges* lets the client ask for one range of bytes; a stream must be able to
+        ``cut(start, stop)`` itself then, and *complete_length* says how long it is. Only what
+        succeeds is conditional (13.2.1), and only a GET has ranges (14.2).
+
+        :returns: this response, changed.
+        """
+        if request.method not in ("GET", "HEAD") or not 200 <= self.status_code < 300:
+            return self
+        if complete_length is None and self.stream is None:
+            complete_length = len(self.body)
+        if accept_ranges:
+            self.accept_ranges = accept_ranges if isinstance(accept_ranges, str) else "bytes"
+        offers_ranges = (
+            accept_ranges not in (False, "", "none")
+            and request.method == "GET"
+            and self.status_code == 200
+            and (self.stream is None or hasattr(self.stream, "cut"))
+        )
+        verdict = evaluate(
+            request.headers,
+            etag=self._header("etag"),
+            last_modified=self.last_modified,
+            length=complete_length if offers_ranges else None,
+        )
+        self._apply(verdict, complete_length)
+        return self
+
+    def _apply(self, verdict: Verdict, complete_length: int | None) -> None:
+        self.status_code = verdict.status or self.status_code
+        if verdict.status in (304, 412):
+            self._empty()
+        elif verdict.status == 416:
+            self._set_header("content-range", f"bytes */{complete_length}")
+            self._empty()
+        elif verdict.status == 206:
+            start, stop = verdict.start, verdict.stop
+            self._set_header("content-range", f"bytes {start}-{stop - 1}/{complete_length}")
+            if self.stream is None:
+                self.set_data(self.body[start:stop])
+            else:
+                cast(Any, self.stream).cut(start, stop)
+                self.content_length = stop - start
+
+    def _empty(self) -> None:
+        if self.stream is not None:
+            stream, self.stream = self.stream, None
+            close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
+            if close is not None:
+                self.call_on_close(close)
+        self.set_data(b"")
+
+    def __repr__(self) -> str:
+        size = "streamed" if self.stream is not None else f"{len(self.body)} bytes"
+        return f"<{type(self).__name__} {size} [{self.status}]>"
+
+
+class _Departure:
+    """A client that leaves in the middle of a stream, noticed and turned into a cancel."""
+
+    __slots__ = ("_before", "_gone", "_task", "_watcher")
+
+    def __init__(self, task: asyncio.Task[Any], receive: Receive) -> None:
+        self._task = task
+        self._gone = False
+        self._before = task.cancelling()
+        self._watcher = asyncio.create_task(self._watch(receive))
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._task.cancel()
+
+    def caused_this(self) -> bool:
+        return self._gone and self._task.uncancel() <= self._before
+
+    def stop_watching(self) -> None:
+        self._watcher.cancel()
+
+
+class _Chunks(AsyncIterator[bytes]):
+    """A stream of either colour as bytes, none of them empty; the first may be fetched early."""
+
+    __slots__ = ("_first", "_pieces")
+
+    def __init__(self, source: AsyncIterable[str | bytes] | Iterable[str | bytes]) -> None:
+        self._first = b""
+        self._pieces: AsyncIterator[str | bytes] = (
+            aiter(source) if isinstance(source, AsyncIterable) else _InThreads(source)
+        )
+
+    async def peek(self) -> bytes:
+        """Return the first chunk and keep it; ``b""`` if there is none."""
+        self._first = self._first or await anext(self, b"")
+        return self._first
+
+    async def __anext__(self) -> bytes:
+        chunk, self._first = self._first, b""
+        while not chunk:
+            chunk = _encode(await anext(self._pieces))
+        return chunk
+
+    async def aclose(self) -> None:
+        """Close what makes the pieces."""
+        close = getattr(self._pieces, "aclose", None)
+        if close is not None:
+            await close()
+
+
+_END: Any = object()
+
+
+class _InThreads(AsyncIterator["str | bytes"]):
+    """A ``def`` iterable, iterated and closed where it may block: one hop for each piece."""
+
+    __slots__ = ("_iterator", "_source")
+
+    def __init__(self, source: Iterable[str | bytes]) -> None:
+        self._source = source
+        self._iterator = iter(source)
+
+    async def __anext__(self) -> str | bytes:
+        piece = await to_thread(next, self._iterator, _END)
+        if piece is _END:
+            raise StopAsyncIteration
+        return piece
+
+    async def aclose(self) -> None:
+        """Close the iterator and what it came from, as far as they can be closed."""
+        if hasattr(self._iterator, "close") or hasattr(self._source, "close"):
+            await to_thread(self._close)
+
+    def _close(self) -> None:
+        for thing in (self._iterator, self._source):
+            if hasattr(thing, "close"):
+                cast(Any, thing).close()
+
+
+def _encode(piece: str | bytes) -> bytes:
+    if isinstance(piece, str):
+        return piece.encode()
+    if isinstance(piece, (bytes, bytearray, memoryview)):
+        return bytes(piece)
+    raise TypeError(
+        f"A response is made of str and bytes, not of {type(piece).__name__}: {piece!r}"
+    )
+
+
+def _listed(value: str | Iterable[str] | None) -> str | None:
+    return value if value is None or isinstance(value, str) else ", ".join(value)
+
+
+def redirect(location: str, code: int = 302, Response: type[Response] = Response) -> Response:
+    """Return a response that sends the client to *location*.
+
+    :raises ValueError: if *code* is no redirect, or *location* could not be a header.
+    """
+    if code not in {301, 302, 303, 305, 307, 308}:
+        raise ValueError(f"{code} is no redirect. Use 301, 302, 303, 307 or 308.")
+    target = _header_url(location)
+    shown = escape(location)
+    body = (
+        "<!doctype html>\n<html lang=en>\n<title>Redirecting...</title>\n<h1>Redirecting...</h1>\n"
+        f'<p>You should be sent to <a href="{escape(target)}">{shown}</a> now. If not, follow'
+        " the link.\n"
+    )
+    response = Response(body, code, mimetype="text/html")
+    response.headers["location"] = target
+    return response
+
+
+def _header_url(location: str) -> str:
+    """Percent-encode what an URL may show but a header may not carry."""
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in location):
+        raise ValueError(f"A URL has no control characters: {location!r}")
+    return quote(location, safe="!#$%&'()*+,/:;=?@[]~")

@@ -1,0 +1,188 @@
+"""From what a view returned to a response. Knows types; knows nothing of the request."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from http import HTTPStatus
+from inspect import isawaitable
+from typing import Any, cast
+
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
+from starlette.responses import Response as StarletteResponse
+
+from .exceptions import HTTPException, adopted
+from .headers import Headers
+from .json import JSONProvider
+from .responses import Response, content_length
+from .typing import Message, Receive, Scope, Send
+
+__all__ = ["Foreign", "Results"]
+
+_HTML = (b"content-type", b"text/html; charset=utf-8")
+# These keep their whole body in .body and send it as our own Response does.
+_PLAIN = frozenset(
+    {StarletteResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse}
+)
+
+
+class Foreign(Response):
+    """Somebody else's ASGI callable as a response: what is set here joins what it sends."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__()
+        self.app = app
+        self.stream = None
+        self.own_head = isinstance(app, StarletteResponse)
+        if self.own_head:
+            self.status_code = app.status_code
+            self.raw_headers = app.raw_headers
+        else:
+            self.raw_headers = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the callable answer, with our headers added."""
+
+        async def send_joined(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *self.raw_headers]}
+            await send(message)
+
+        if self.own_head:
+            self.app.status_code = self.status_code
+            await self.app(scope, receive, send)
+        else:
+            await self.app(scope, receive, send_joined)
+        await self.aclose()
+
+
+class Results:
+    """Turns what views return into responses of one app.
+
+    *converters* are looked up by exact type first, so an extension may add its own.
+    """
+
+    def __init__(
+        self,
+        response_class: type[Response],
+        json: Callable[[], JSONProvider],
+    ) -> None:
+        self.response_class = response_class
+        self.json = json
+        self.converters: dict[type[Any], Callable[[Any], Response]] = {
+            str: self._from_text,
+            dict: self._from_json,
+            list: self._from_json,
+            tuple: self._from_tuple,
+            bytes: response_class,
+            bytearray: response_class,
+            response_class: _itself,
+        }
+        # PERF: the usual response is laid out here, without its constructor (1 us less); a
+        # class with another __init__ or other defaults takes the long way.
+        self.lean = (
+            response_class.__init__ is Response.__init__
+            and response_class.default_mimetype == "text/html"
+            and response_class.default_status == 200
+        )
+        self._json_type = b"application/json"
+
+    def convert(self, value: Any) -> Response:
+        """Return the response for *value*.
+
+        :raises TypeError: if it is nothing that a view may return.
+        """
+        converter = self.converters.get(type(value))
+        if converter is not None:
+            return converter(value)
+        return self._by_kind(value)
+
+    def _from_text(self, text: str) -> Response:
+        if not self.lean:
+            return self.response_class(text)
+        body = text.encode()
+        response = Response.__new__(self.response_class)
+        response.status_code = 200
+        response.body = body
+        response.raw_headers = [_HTML, content_length(len(body))]
+        return response
+
+    def _from_json(self, value: Any) -> Response:
+        provider = self.json()
+        body = provider.render(value).encode()
+        if not self.lean:
+            return self.response_class(body, content_type=provider.mimetype)
+        response = Response.__new__(self.response_class)
+        response.status_code = 200
+        response.body = body
+        response.raw_headers = [
+            (b"content-type", provider.mimetype.encode()),
+            content_length(len(body)),
+        ]
+        return response
+
+    def _from_tuple(self, value: tuple[Any, ...]) -> Response:
+        status = headers = None
+        if len(value) == 3:
+            body, status, headers = value
+        elif len(value) == 2:
+            body, second = value
+            if isinstance(second, (Headers, Mapping, tuple, list)):
+                headers = cast(Any, second)
+            else:
+                status = second
+        else:
+            raise TypeError(
+                "The view function did not return a valid response tuple. The tuple must have"
+                " the form (body, status, headers), (body, status), or (body, headers). It was"
+                f" {value!r}."
+            )
+        response = self.convert(body)
+        if status is not None:
+            if not isinstance(status, (int, str, HTTPStatus)):
+                raise TypeError(f"A status is a number or a line such as '404 Not Found': {status!r}")
+            response.status = status
+        if headers:
+            response.headers.update(headers)
+        return response
+
+    def _by_kind(self, value: Any) -> Response:
+        if isinstance(value, StarletteResponse):
+            return self._from_starlette(value)
+        if isinstance(value, str):
+            return self._from_text(value)
+        if isinstance(value, HTTPException):
+            return value.get_response()
+        if isinstance(value, tuple):
+            return self._from_tuple(cast("tuple[Any, ...]", value))
+        if isinstance(value, (bytes, bytearray, memoryview, Iterator, AsyncIterator)):
+            return self.response_class(cast(Any, value))
+        if isinstance(value, (dict, list)) or (
+            dataclasses.is_dataclass(value) and not isinstance(value, type)
+        ):
+            return self._from_json(value)
+        if isawaitable(value):
+            raise TypeError(
+                f"It returned {type(cast(object, value)).__name__}, which nobody awaited. Is an"
+                " 'await' missing?"
+            )
+        if value is None:
+            raise TypeError(
+                "The function either returned None or ended without a return statement."
+            )
+        if callable(value):
+            return Foreign(value)
+        raise TypeError(
+            "The return type must be a string, dict, list, tuple with headers or status,"
+            " Response instance, dataclass, generator, or ASGI callable, but it was a"
+            f" {type(value).__name__}: {value!r}."
+        )
+
+    def _from_starlette(self, value: StarletteResponse) -> Response:
+        if isinstance(value, Response):
+            return value
+        return adopted(value) if type(value) in _PLAIN else Foreign(value)
+
+
+def _itself(response: Response) -> Response:
+    return response
