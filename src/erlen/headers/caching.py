@@ -15,7 +15,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-C = TypeVar("C", bound="CacheControl")
 Directives: TypeAlias = "Mapping[str, str | None]"
 
 
@@ -175,7 +174,14 @@ class ResponseCacheControl(CacheControl, MutableMapping[str, "str | None"]):
 @overload
 def parse_cache_control_header(value: str | None) -> RequestCacheControl: ...
 @overload
-def parse_cache_control_header(value: str | None, kind: type[C]) -> C: ...
-def parse_cache_control_header(value: str | None, kind: type[Any] = RequestCacheControl) -> Any:
-    """Parse a ``Cache-Control`` header into directives of the class *kind*."""
-    return kind(parse_dict_header(value or ""))
+def parse_cache_control_header(
+    value: str | None, on_update: Callable[[ResponseCacheControl], object]
+) -> ResponseCacheControl: ...
+def parse_cache_control_header(
+    value: str | None, on_update: Callable[[ResponseCacheControl], object] | None = None
+) -> RequestCacheControl | ResponseCacheControl:
+    """Parse a ``Cache-Control`` header: of a response if there is *on_update*, else a request."""
+    directives = parse_dict_header(value or "")
+    if on_update is None:
+        return RequestCacheControl(directives)
+    return ResponseCacheControl(directives, on_update)
