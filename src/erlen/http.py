@@ -32,7 +32,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VALUE_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_CONTINUED = re.compile(r"(.+)\*[0-9]{1,4}")
+_EXTENDED = re.compile(r"([^*]+)(\*[0-9]{1,4})?(\*)?")
 
 # WHY: an unclosed quote runs to the end instead of failing, and nothing follows the outer
 # repetition, so these never step back: one pass over any input.
@@ -151,8 +151,7 @@ def parse_options_header(value: str | None) -> tuple[str, dict[str, str]]:
     if not semicolon or not main:
         return main, {}
     plain: dict[str, str] = {}
-    extended: dict[str, list[str]] = {}
-    charset = ""
+    extended: dict[str, list[tuple[str, bool]]] = {}
     for part in _split(rest, ";", _PARAMETER):
         key, _, raw = part.partition("=")
         key = key.strip().lower()
@@ -161,20 +160,13 @@ def parse_options_header(value: str | None) -> tuple[str, dict[str, str]]:
             continue
         if "*" not in key:
             plain[key] = text
-            continue
-        is_encoded = key.endswith("*")
-        key = key.removesuffix("*")
-        continued = _CONTINUED.fullmatch(key)
-        key = continued[1] if continued else key
-        if is_encoded:
-            if text.count("'") >= 2:
-                charset, _, text = text.split("'", 2)
-            text = _percent_decoded(text, charset.lower())
-        if continued:
-            extended.setdefault(key, []).append(text)
-        else:
-            extended[key] = [text]
-    return main, plain | {key: "".join(pieces) for key, pieces in extended.items()}
+        elif (found := _EXTENDED.fullmatch(key)) is not None:
+            name, is_section, is_encoded = found.groups()
+            pieces = extended.setdefault(name, [])
+            if not is_section:
+                pieces.clear()
+            pieces.append((text, bool(is_encoded)))
+    return main, plain | {name: _together(pieces) for name, pieces in extended.items()}
 
 
 def dump_options_header(value: str | None, options: Mapping[str, object]) -> str:
@@ -245,10 +237,17 @@ def _parameter_value(raw: str) -> str | None:
     return _ESCAPED.sub(r"\1", quoted[1]).replace("%22", '"')
 
 
-def _percent_decoded(text: str, charset: str) -> str:
-    if charset not in _CHARSETS:
-        return text
-    return unquote_to_bytes(text).decode(charset, "replace")
+def _together(pieces: list[tuple[str, bool]]) -> str:
+    charset = ""
+    result: list[str] = []
+    for place, (text, is_encoded) in enumerate(pieces):
+        if is_encoded and place == 0 and text.count("'") >= 2:
+            charset, _, text = text.split("'", 2)
+            charset = charset.lower()
+        if is_encoded and charset in _CHARSETS:
+            text = unquote_to_bytes(text).decode(charset, "replace")
+        result.append(text)
+    return "".join(result)
 
 
 def _dump_parameter(key: str, text: str) -> str:

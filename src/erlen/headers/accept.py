@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from encodings.aliases import aliases
-from typing import Any, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 from ..http import parse_options_header, quote_string, split_list
 
@@ -15,6 +15,8 @@ A = TypeVar("A", bound="Accept")
 D = TypeVar("D")
 
 _QUALITY = re.compile(r"0?\.[0-9]+|[01](?:\.[0-9]*)?")
+MediaType: TypeAlias = "tuple[str, str, Set[tuple[str, str]]]"
+
 # No browser sends more than 20. Offers are compared with each of them.
 _MOST_ITEMS = 100
 
@@ -26,12 +28,14 @@ class Accept:
     quality of something is that of the first item which matches it; 0 means: not acceptable.
     """
 
-    __slots__ = ("_items",)
+    __slots__ = ("_items", "_ranges")
 
     def __init__(self, items: Iterable[tuple[str, float]] = ()) -> None:
-        self._items = tuple(
-            sorted(items, key=lambda item: (self._specificity(item[0]), item[1]), reverse=True)
-        )
+        rated = [(value, quality, self._prepare(value)) for value, quality in items]
+        rated.sort(key=lambda item: (self._specificity(item[2]), item[1]), reverse=True)
+        self._items = tuple((value, quality) for value, quality, _ in rated)
+        # PERF: what is parsed once here is compared with every offer.
+        self._ranges = tuple((prepared, quality) for _, quality, prepared in rated)
 
     @property
     def best(self) -> str | None:
@@ -63,8 +67,8 @@ class Accept:
     def find(self, value: str) -> int:
         """Return the place of the first item that matches *value*, -1 if none does."""
         wanted = self._prepare(value)
-        for place, (item, _) in enumerate(self._items):
-            if self._matches(wanted, item):
+        for place, (prepared, _) in enumerate(self._ranges):
+            if self._matches(wanted, prepared):
                 return place
         return -1
 
@@ -110,19 +114,21 @@ class Accept:
 
     def _match(self, value: str) -> tuple[float, Any]:
         wanted = self._prepare(value)
-        for item, quality in self._items:
-            if self._matches(wanted, item):
-                return quality, self._specificity(item)
+        for prepared, quality in self._ranges:
+            if self._matches(wanted, prepared):
+                return quality, self._specificity(prepared)
         return 0, ()
+
+    # What a subclass may compare differently: _prepare() gives what the other two are called with.
 
     def _prepare(self, value: str) -> Any:
         return value.lower()
 
-    def _matches(self, wanted: Any, item: str) -> bool:
-        return item == "*" or wanted == self._prepare(item)
+    def _matches(self, wanted: Any, given: Any) -> bool:
+        return bool(given == "*" or wanted == given)
 
-    def _specificity(self, item: str) -> tuple[int, ...]:
-        return (item != "*",)
+    def _specificity(self, given: Any) -> tuple[Any, ...]:
+        return (given != "*",)
 
 
 class MIMEAccept(Accept):
@@ -148,19 +154,20 @@ class MIMEAccept(Accept):
         """Whether the client takes JSON."""
         return "application/json" in self
 
-    def _prepare(self, value: str) -> tuple[str, str, set[tuple[str, str]]]:
+    def _prepare(self, value: str) -> MediaType:
         main, options = parse_options_header(value.lower())
         # WHY: clients that write "application/json; charset=utf-8" mean any JSON.
         options.pop("charset", None)
         kind, _, subtype = main.partition("/")
-        return kind.strip(), subtype.strip(), set(options.items())
+        return kind.strip(), subtype.strip(), options.items()
 
-    def _matches(self, wanted: tuple[str, str, set[tuple[str, str]]], item: str) -> bool:
-        kind, subtype, options = self._prepare(item)
-        return kind in {"*", wanted[0]} and subtype in {"*", wanted[1]} and options <= wanted[2]
+    def _matches(self, wanted: MediaType, given: MediaType) -> bool:
+        return (
+            given[0] in {"*", wanted[0]} and given[1] in {"*", wanted[1]} and given[2] <= wanted[2]
+        )
 
-    def _specificity(self, item: str) -> tuple[int, ...]:
-        kind, subtype, options = self._prepare(item)
+    def _specificity(self, given: MediaType) -> tuple[Any, ...]:
+        kind, subtype, options = given
         return kind != "*", subtype != "*", len(options)
 
 
@@ -183,8 +190,8 @@ class LanguageAccept(Accept):
         if (found := super().best_match(offers)) is not None:
             return found
         broad = Accept((_primary(language), quality) for language, quality in self)
-        if (found := broad.best_match(offer.replace("_", "-") for offer in offers)) is not None:
-            return next(offer for offer in offers if offer.replace("_", "-") == found)
+        if (found := broad.best_match(offers)) is not None:
+            return found
         by_primary = {_primary(offer): offer for offer in reversed(offers)}
         found = super().best_match(_primary(offer) for offer in offers)
         return default if found is None else by_primary[found]

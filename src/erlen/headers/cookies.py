@@ -132,7 +132,11 @@ def _quote(key: str, value: str) -> str:
             f"Cookie {key!r} cannot be {value!r}: it holds the control character {control!r}."
             " Encode the value, for example with base64 or urllib.parse.quote."
         )
-    return f'"{_TO_ESCAPE.sub(_escape, value.encode()).decode("ascii")}"'
+    try:
+        encoded = value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"Cookie {key!r} cannot be {value!r}: it is not UTF-8.") from None
+    return f'"{_TO_ESCAPE.sub(_escape, encoded).decode("ascii")}"'
 
 
 def _escape(found: re.Match[bytes]) -> bytes:
