@@ -13,7 +13,7 @@ import unicodedata
 import zlib
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
-from typing import IO, Any, NamedTuple, Protocol, TypeAlias
+from typing import IO, Any, NamedTuple, Protocol, TypeAlias, cast
 from urllib.parse import quote
 
 from .concurrency import to_thread
@@ -22,7 +22,7 @@ from .errors import SetupTypeError, SetupValueError
 from .exceptions import NotFound, PreconditionFailed, RequestedRangeNotSatisfiable
 from .headers import MIMEAccept, http_date, parse_accept_header, quote_etag
 from .http import quote_string
-from .responses import Response, content_length
+from .responses import Response
 from .security import safe_join
 
 __all__ = [
@@ -78,11 +78,13 @@ def send_file(
         # WHY: the server in front reads the file and knows its length, and answers ranges.
         headers.append(("x-sendfile", os.fsencode(content.path).decode("latin-1")))
         size = body = None
+    elif size is not None:
+        headers.append(("content-length", str(size)))
+        if conditions is not None and conditions.method == "HEAD":
+            body = None
     response = response_class(
         body, headers=headers, mimetype=described.mimetype, direct_passthrough=True
     )
-    if size is not None and isinstance(body, FileStream):
-        response.raw_headers.append(content_length(size))
     if conditional and conditions is not None:
         _apply_conditions(response, conditions, size)
     return response
@@ -137,13 +139,12 @@ async def serve_static(
             response = send_from_directory(
                 directory, fallback, root=root, conditions=conditions, **options
             )
-        if conditions.method != "HEAD" and isinstance(response.stream, FileStream):
+        if isinstance(response.stream, FileStream):
             response.stream.fetch()
         return response
 
     response = await to_thread(look_up)
-    if conditions.method != "HEAD":
-        await response.prime()
+    await response.prime()
     return response
 
 
@@ -163,7 +164,8 @@ class FileStream(AsyncIterator[bytes]):
     __slots__ = ("_ahead", "_done", "_file", "_lock", "_path", "_position", "_stop")
 
     def __init__(self, source: str | _BinaryFile, size: int | None = None) -> None:
-        self._path, self._file = (source, None) if isinstance(source, str) else ("", source)
+        self._path = source if isinstance(source, str) else ""
+        self._file = None if isinstance(source, str) else source
         self._position = 0
         self._stop = size
         self._ahead = b""
@@ -252,7 +254,7 @@ def content_disposition(kind: str, name: str) -> str:
     """
     name = _UNPRINTABLE.sub("_", name)
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    value = f"{kind}; filename={quote_string(plain) if plain else '""'}"
+    value = f"{kind}; filename={quote_string(plain)}"
     if plain == name and "%" not in name:
         return value
     return f"{value}; filename*=UTF-8''{quote(name, safe=_ATTRIBUTE)}"
@@ -272,7 +274,7 @@ class _Content(NamedTuple):
 
 def _content_of(path_or_file: Any, root: str) -> _Content:
     if isinstance(path_or_file, (str, os.PathLike)):
-        path = os.path.join(root, path_or_file)
+        path = os.path.join(root, os.fspath(cast("str | os.PathLike[str]", path_or_file)))
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise SetupValueError(f"{path!r} is a folder or a device; send_file sends files.")
@@ -386,11 +388,11 @@ def _leads_out(directory: str, full: str) -> bool:
     """Say whether symlinks below *directory* make *full* a file outside it."""
     # PERF: realpath looks at every folder from the root on, and costs ten times as much.
     place = directory
-    for segment in full.removeprefix(directory).split("/"):
+    for segment in full.removeprefix(directory.rstrip("/")).strip("/").split("/"):
         place = os.path.join(place, segment)
         status = os.lstat(place)
         # Windows has more than symlinks that lead elsewhere: they are reparse points.
-        if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0):
+        if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", False):
             home = os.path.realpath(directory)
             return os.path.commonpath([home, os.path.realpath(full)]) != home
     return False

@@ -18,10 +18,10 @@ from . import json
 from .concurrency import to_thread
 from .conditional import Verdict, evaluate
 from .headers import (
-    CacheControl,
     ContentRange,
     Headers,
     HeaderSet,
+    ResponseCacheControl,
     dump_cookie,
     generate_etag,
     http_date,
@@ -108,7 +108,7 @@ class Response(StarletteResponse):
 
     # Defaults on the class: most responses never set them.
     _reason: str | None = None
-    _headers: Headers | None = None
+    _live_headers: Headers | None = None
     _on_close: list[Callable[[], Any]] | None = None
 
     def __init__(
@@ -305,7 +305,7 @@ class Response(StarletteResponse):
 
         :raises RuntimeError: if the body is a stream.
         """
-        return self.get_data()
+        return cast(bytes, self.get_data())
 
     @data.setter
     def data(self, value: str | bytes) -> None:
@@ -383,9 +383,9 @@ class Response(StarletteResponse):
     @property
     def headers(self) -> Headers:  # type: ignore[override]
         """The headers, live: what is set here is sent."""
-        if self._headers is None:
-            self._headers = Headers.over(self.raw_headers)
-        return self._headers
+        if self._live_headers is None:
+            self._live_headers = Headers.over(self.raw_headers)
+        return self._live_headers
 
     def _drop(self, name: bytes) -> None:
         self.raw_headers[:] = [item for item in self.raw_headers if item[0] != name]
@@ -562,10 +562,10 @@ class Response(StarletteResponse):
         self._set_header("content-language", _listed(value))
 
     @property
-    def cache_control(self) -> CacheControl:
+    def cache_control(self) -> ResponseCacheControl:
         """The Cache-Control header, live: ``response.cache_control.max_age = 60``."""
 
-        def write(control: CacheControl) -> None:
+        def write(control: ResponseCacheControl) -> None:
             self._set_header("cache-control", control.to_header() or None)
 
         return parse_cache_control_header(self._header("cache-control"), write)
@@ -577,9 +577,10 @@ class Response(StarletteResponse):
         def write(part: ContentRange) -> None:
             self._set_header("content-range", part.to_header() if part else None)
 
-        return parse_content_range_header(self._header("content-range"), write)
+        found = parse_content_range_header(self._header("content-range"), write)
+        return ContentRange(on_update=write) if found is None else found
 
-    def set_cookie(  # type: ignore[override]
+    def set_cookie(
         self,
         key: str,
         value: str = "",
@@ -617,7 +618,7 @@ class Response(StarletteResponse):
             )
         self.raw_headers.append((b"set-cookie", cookie.encode("latin-1")))
 
-    def delete_cookie(  # type: ignore[override]
+    def delete_cookie(
         self,
         key: str,
         path: str | None = "/",
@@ -803,11 +804,11 @@ class _InThreads(AsyncIterator["str | bytes"]):
                 cast(Any, thing).close()
 
 
-def _encode(piece: str | bytes) -> bytes:
+def _encode(piece: Any) -> bytes:
     if isinstance(piece, str):
         return piece.encode()
     if isinstance(piece, (bytes, bytearray, memoryview)):
-        return bytes(piece)
+        return bytes(cast(bytes, piece))
     raise TypeError(
         f"A response is made of str and bytes, not of {type(piece).__name__}: {piece!r}"
     )
