@@ -119,7 +119,7 @@ class _Upload:
     def __repr__(self) -> str:
         return f"<UploadFile {self.filename!r} ({self.content_type!r})>"
 
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # pragma: no branch
 
         def __getattr__(self, name: str) -> Any:
             # FLASK: everything else that a file can do is the stream's, so that
