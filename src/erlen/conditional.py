@@ -13,7 +13,7 @@ from .headers import (
     unquote_etag,
 )
 
-__all__ = ["ConditionHeaders", "Conditions", "Verdict", "evaluate"]
+__all__ = ["ConditionHeaders", "Conditions", "Verdict", "evaluate", "is_conditional"]
 
 
 class ConditionHeaders(Protocol):
@@ -53,6 +53,17 @@ _AS_IT_IS = Verdict(None)
 _NOT_MODIFIED = Verdict(304)
 _FAILED = Verdict(412)
 _NOT_SATISFIABLE = Verdict(416)
+
+
+_ASKS = ("if-none-match", "if-modified-since", "range", "if-match", "if-unmodified-since")
+
+
+def is_conditional(headers: ConditionHeaders) -> bool:
+    """Say whether a request has conditions at all; most have none."""
+    for name in _ASKS:  # noqa: SIM110 (a generator costs as much as the five look-ups)
+        if headers.get(name) is not None:
+            return True
+    return False
 
 
 def evaluate(
