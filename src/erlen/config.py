@@ -16,7 +16,7 @@ from typing import IO, Any, Generic, Protocol, TypeAlias, TypeVar, cast, overloa
 
 from .errors import SetupError, SetupTypeError, SetupValueError
 
-__all__ = ["DEFAULTS", "Config", "ConfigAttribute", "MissingVariable"]
+__all__ = ["DEFAULTS", "Config", "ConfigAttribute", "MissingVariable", "as_timedelta"]
 
 T = TypeVar("T")
 
@@ -329,6 +329,11 @@ class Config(dict[str, Any]):
         super().clear()
         for key in keys:
             self._changed(key)
+
+
+def as_timedelta(value: timedelta | float) -> timedelta:
+    """Return *value*, of which a number is seconds; a ``get_converter`` for lifetimes."""
+    return value if isinstance(value, timedelta) else timedelta(seconds=value)
 
 
 class _Configured(Protocol):

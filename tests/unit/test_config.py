@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 import erlen.config
-from erlen.config import DEFAULTS, Config, ConfigAttribute, MissingVariable
+from erlen.config import DEFAULTS, Config, ConfigAttribute, MissingVariable, as_timedelta
 from erlen.errors import SetupError, SetupTypeError, SetupValueError
 
 TEST_KEY = "from this module"
@@ -565,12 +565,13 @@ def test_an_attribute_reads_and_writes_its_key(tmp_path):
     assert App.testing.name == "TESTING"
 
 
-def test_an_attribute_converts_what_it_reads(tmp_path):
+@pytest.mark.parametrize("value", [60, 60.0, timedelta(minutes=1)])
+def test_an_attribute_converts_what_it_reads(tmp_path, value):
     class App:
-        lifetime = ConfigAttribute("SECONDS", get_converter=lambda value: timedelta(seconds=value))
-        config = Config(tmp_path, {"SECONDS": 60})
+        lifetime = ConfigAttribute[timedelta]("LIFETIME", get_converter=as_timedelta)
+        config = Config(tmp_path, {"LIFETIME": value})
 
     app = App()
 
     assert app.lifetime == timedelta(minutes=1)
-    assert app.config["SECONDS"] == 60
+    assert app.config["LIFETIME"] is value
