@@ -8,15 +8,15 @@ import re
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, is_dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date
 from decimal import Decimal
-from email.utils import format_datetime
 from typing import IO, Any, Literal, Protocol, cast
 from uuid import UUID
 
 from ..errors import SetupTypeError, SetupValueError
+from ..http import http_date
 
-__all__ = ["DefaultJSONProvider", "InvalidJSON", "JSONProvider", "http_date"]
+__all__ = ["DefaultJSONProvider", "InvalidJSON", "JSONProvider"]
 
 
 class InvalidJSON(ValueError):
@@ -98,15 +98,6 @@ class JSONProvider:
             return self._debug()
         app = None if self._app is None else self._app()
         return app is not None and app.debug
-
-
-def http_date(moment: date) -> str:
-    """Write *moment* as HTTP does: GMT and whole seconds; without a timezone, it is in UTC."""
-    if not isinstance(moment, datetime):
-        moment = datetime.combine(moment, time())
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
 class _Default:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from types import NoneType
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from markupsafe import Markup
 
-from .provider import http_date, plain_with_http_dates
+from ..http import http_date, parse_date
+from .provider import plain_with_http_dates
 
 __all__ = [
     "JSONTag",
@@ -201,11 +201,7 @@ class TagDateTime(JSONTag):
 
     def to_python(self, value: Any) -> Any:
         """Return an aware datetime; None for what is not a date."""
-        try:
-            moment = parsedate_to_datetime(value)
-        except (TypeError, ValueError):
-            return None
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return parse_date(value)
 
 
 class TaggedJSONSerializer:
