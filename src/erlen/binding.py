@@ -184,7 +184,7 @@ async def hop(context: Context[Any], call: Callable[..., Any], *, early: bool = 
     :raises ServiceUnavailable: 503, if too many requests wait for a thread.
     """
     variables = copy_context()
-    lent: Owner | None = context.scope.get("erlen.owner") if context.scope is not None else None
+    lent: Owner | None = context.scope.get("erlen.owner")
     owner = lent or Owner(cast(Any, context.loop))
 
     def work(*hand: Callable[[Any], None]) -> Any:

@@ -309,9 +309,6 @@ class Connection:
         """The same connection as Starlette shows it."""
         return HTTPConnection(self.scope)
 
-    def close(self) -> None:
-        """Let go of what belongs to this connection."""
-
     def _time(self, name: str) -> datetime | None:
         return parse_date(self.headers.get(name) or "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from inspect import isawaitable
@@ -19,10 +20,10 @@ from .proxies import current
 from .requests import Request
 from .sessions import SessionInterface, SessionMixin
 from .signals import appcontext_popped, appcontext_pushed
-from .typing import Receive, Scope, Send
+from .typing import Message, Receive, Scope, Send
 from .websockets import WebSocket
 
-__all__ = ["AppGlobals", "Context", "ContextApp", "MISSING_APP", "MISSING_REQUEST"]
+__all__ = ["MISSING_APP", "MISSING_REQUEST", "AppGlobals", "Context", "ContextApp"]
 
 MISSING_APP = (
     "Working outside of application context. This needs an app: it runs while a request is"
@@ -59,6 +60,15 @@ class ContextApp(Protocol):
 AppT = TypeVar("AppT", bound=ContextApp)
 
 _UNOPENED: Any = object()
+_NO_SCOPE: Scope = {}
+
+
+async def _receive_nothing() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _send_nowhere(message: Message) -> None:
+    """Drop what is sent where nobody asked."""
 
 
 class AppGlobals:
@@ -133,18 +143,17 @@ class Context(Generic[AppT]):
         error: HTTPException | None = None,
     ) -> None:
         self.app = app
-        self.scope = scope
-        self.receive = receive
-        self.send = send
+        self.scope = _NO_SCOPE if scope is None else scope
+        self.receive = receive or _receive_nothing
+        self.send = send or _send_nowhere
         self.route = route
         self.params = params
         self.error = error
         try:
-            self.loop = asyncio.get_running_loop()
-            self.loop_thread = threading.get_ident()
+            self.loop: AbstractEventLoop | None = asyncio.get_running_loop()
+            self.loop_thread: int | None = threading.get_ident()
         except RuntimeError:
-            self.loop = None
-            self.loop_thread = None
+            self.loop = self.loop_thread = None
         if scope is not None:
             self.kind = scope["type"]
 
@@ -201,8 +210,11 @@ class Context(Generic[AppT]):
             return self.app.make_websocket(self)
         if self.is_task:
             raise ContextError(TASK_WITHOUT_REQUEST)
-        raise ContextError(MISSING_REQUEST.replace("request context", f"{wanted} context", 1)
-                           if wanted == "websocket" else MISSING_REQUEST)
+        raise ContextError(
+            MISSING_REQUEST.replace("request context", f"{wanted} context", 1)
+            if wanted == "websocket"
+            else MISSING_REQUEST
+        )
 
     @property
     def has_request(self) -> bool:
@@ -279,7 +291,7 @@ class Context(Generic[AppT]):
         self.closed = self.torn_down = False
         if appcontext_pushed.receivers:
             appcontext_pushed.send(self.app, _async_wrapper=ensure_sync)
-        if self.scope is not None and self.route is None and self.error is None:
+        if self.kind != "app" and self.route is None and self.error is None:
             self.app.match(self)
 
     def _restore(self) -> bool:
@@ -301,7 +313,7 @@ class Context(Generic[AppT]):
             self._leave()
 
     def _leave(self) -> None:
-        if self._restore() :
+        if self._restore():
             self.closed = True
             if appcontext_popped.receivers:
                 appcontext_popped.send(self.app, _async_wrapper=ensure_sync)
@@ -342,8 +354,9 @@ class Context(Generic[AppT]):
         What was read of the body is there; the session can be read and is not saved again;
         nothing is torn down a second time.
         """
+        scope = None if self.kind == "app" else self.scope
         twin = Context(
-            self.app, self.scope, self.receive, self.send, self.route, self.params, self.error
+            self.app, scope, self.receive, self.send, self.route, self.params, self.error
         )
         twin.connection = self.connection
         twin.kind = self.kind
@@ -367,7 +380,7 @@ class Context(Generic[AppT]):
         if self.exits is None:
             self.exits = []
         if isinstance(manager, AbstractAsyncContextManager):
-            return self._enter_async(cast("AbstractAsyncContextManager[Any]", manager))
+            return self._enter_async(manager)
         value = manager.__enter__()
         self.exits.append(manager.__exit__)
         return value

@@ -409,7 +409,7 @@ class InternalServerError(HTTPException):
         self.original_exception = original_exception
 
 
-class NotImplemented(HTTPException):  # noqa: A001
+class NotImplemented(HTTPException):
     """501: the server cannot do this."""
 
     code = 501

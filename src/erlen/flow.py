@@ -26,7 +26,7 @@ from .proxies import current
 from .registry import Inline, Registry
 from .requests import Request
 from .responses import Response
-from .results import Results
+from .results import Foreign, Results
 from .signals import (
     appcontext_popped,
     appcontext_pushed,
@@ -40,7 +40,7 @@ from .signals import (
     websocket_started,
     websocket_tearing_down,
 )
-from .typing import Hook
+from .typing import ASGIApp, Hook, Message
 
 __all__ = ["Flow", "FlowApp", "blueprint_of"]
 
@@ -137,6 +137,8 @@ class Flow:
                     await self.bind.prime(response)
             except Exception as error:
                 response = await self.recover(context, error)
+            if isinstance(response, Foreign):
+                return response
             return await self.finish(context, response)
         except Exception as error:
             return await self.fail(context, error)
@@ -156,7 +158,7 @@ class Flow:
     def to_response(self, context: Context[Any], value: Any) -> Response:
         """Convert what a view returned; the error for a wrong value names the view."""
         try:
-            return context.app.make_response(value)
+            return cast(Response, context.app.make_response(value))
         except TypeError as error:
             view = context.app.registry.views.get(context.endpoint)
             if view is None:
@@ -212,9 +214,7 @@ class Flow:
             raise error
         return self.to_response(context, await handler(error))
 
-    async def recover_http(
-        self, context: Context[Any], error: StarletteHTTPException
-    ) -> Response:
+    async def recover_http(self, context: Context[Any], error: StarletteHTTPException) -> Response:
         """Answer an HTTP error: with its handler, or with its own page."""
         own = _own(error)
         if own.code is None or isinstance(own, RequestRedirect):
@@ -224,9 +224,7 @@ class Flow:
             return self.error_response(context, own)
         return self.to_response(context, await handler(own))
 
-    def handler_for(
-        self, context: Context[Any], error: Exception, code: int | None
-    ) -> Step | None:
+    def handler_for(self, context: Context[Any], error: Exception, code: int | None) -> Step | None:
         """Find the handler of *error*: ours by scope, then one of Starlette's table."""
         handler = context.app.registry.error_handler_for(error, code, self.endpoint)
         if handler is not None:
@@ -282,10 +280,43 @@ class Flow:
 
     async def send(self, context: Context[Any], response: Response) -> None:
         """Send *response*; a stream is watched for a client that leaves."""
+        if isinstance(response, Foreign):
+            await self.send_foreign(context, response.app)
+            return
         receive = context.receive
-        if response.stream is not None and isinstance(context.any_connection, Request):
+        if response.stream is not None and context.kind == "http":
             receive = context.request.until_disconnect
+        context.scope["erlen.sending"] = True
         await response(context.scope, receive, context.send)
+
+    async def send_foreign(self, context: Context[Any], app: ASGIApp) -> None:
+        """Let somebody else's ASGI app answer.
+
+        The after hooks and the session get a response with its status and headers at the
+        moment when it sends them; an error before that is an ordinary error.
+        """
+        scope, send = context.scope, context.send
+
+        async def send_finished(message: Message) -> None:
+            if message["type"] == "http.response.start" and "erlen.sending" not in scope:
+                scope["erlen.sending"] = True
+                head = context.app.make_response("")
+                head.status_code = message["status"]
+                head.raw_headers[:] = message.get("headers", ())
+                head = await self.finish(context, head)
+                status = head.status_code
+                message = {**message, "status": status, "headers": head.raw_headers}
+            await send(message)
+
+        receive = context.receive
+        if isinstance(context.connection, Request):
+            receive = context.connection.replay
+        try:
+            await app(scope, receive, send_finished)
+        except Exception as error:
+            if "erlen.sending" in scope:
+                raise
+            await self.send(context, await self.rescue(context, error))
 
     async def teardown(self, context: Context[Any], error: BaseException | None) -> None:
         """Run every teardown step, once in the life of *context*, even if some fail."""

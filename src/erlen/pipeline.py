@@ -15,6 +15,7 @@ from .flow import Flow, FlowApp, blueprint_of
 from .registry import Inline, Rule
 from .requests import Request
 from .responses import Response
+from .results import Foreign
 from .signals import (
     appcontext_popped,
     appcontext_pushed,
@@ -109,7 +110,7 @@ def _with_params(view: Callable[..., Any], bind: Binding | None = None) -> Step:
     call = (bind or OnLoop()).step(view)
 
     async def with_params(context: Context[Any]) -> Any:
-        return await call(**cast("dict[str, Any]", context.params))
+        return await call(**(context.params or {}))
 
     return with_params
 
@@ -183,7 +184,7 @@ def _bare(
         failure: BaseException | None = None
         try:
             try:
-                value = await view(**context.params)
+                value = await view(**(context.params or {}))
                 response = (
                     convert(value)
                     if convert is not None and value is not None
@@ -191,11 +192,12 @@ def _bare(
                 )
                 if response.stream is not None and not response.head_first:
                     await response.prime()
-                if context.untidy:
+                if context.untidy and not isinstance(response, Foreign):
                     response = await flow.finish(context, response)
             except Exception as error:
                 response = await flow.rescue(context, error)
             if response.stream is None:
+                context.scope["erlen.sending"] = True
                 await response(context.scope, context.receive, context.send)
             else:
                 await flow.send(context, response)
@@ -206,7 +208,7 @@ def _bare(
             if context.untidy or failure is not None:
                 await flow.teardown(context, failure)
             elif context.connection is not None:
-                context.connection.close()
+                cast(Request, context.connection).close()
         return None
 
     return bare
@@ -215,9 +217,7 @@ def _bare(
 # -- pipelines in a thread -----------------------------------------------------------------
 
 
-def _owned(
-    loop_flow: Flow, flow: Flow, view: Step, *, ahead: int, prefetch: bool
-) -> Handler:
+def _owned(loop_flow: Flow, flow: Flow, view: Step, *, ahead: int, prefetch: bool) -> Handler:
     """Compile the pipeline of a ``def`` view: one thread runs all of its ``def`` steps.
 
     The first *ahead* before hooks run on the loop, and so does everything else if one of
@@ -274,7 +274,8 @@ async def _in_owner(
             before = flow.before[ahead:]
             response = await flow.answer(context, view, before, first=ahead == 0)
             stream = cast(Response, response).stream
-            if stream is not None and not isinstance(stream, AsyncIterable):
+            own = not isinstance(response, Foreign) and stream is not None
+            if own and not isinstance(stream, AsyncIterable):
                 relay = Relay(loop)
                 cast(Response, response).stream = relay
                 hand(response)
@@ -320,9 +321,7 @@ def _websocket(flow: Flow, view: Step) -> Handler:
     return connected
 
 
-async def _converse(
-    flow: Flow, view: Step, context: Context[Any], websocket: WebSocket
-) -> None:
+async def _converse(flow: Flow, view: Step, context: Context[Any], websocket: WebSocket) -> None:
     response: Response | None = None
     try:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 from .errors import SetupAssertionError, place_of
@@ -13,7 +12,6 @@ from .typing import ErrorHandler, Hook, View
 
 __all__ = ["HOOK_KINDS", "Inline", "Registry", "Rule", "scopes_of"]
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 HOOK_KINDS = (
     "before_request",
@@ -44,7 +42,7 @@ class Rule:
     """The view of the endpoint; ``None`` for ``build_only`` and endpoints named later."""
     methods: frozenset[str] | None = None
     """Upper-case methods with HEAD and OPTIONS as served; ``None`` answers all of them."""
-    defaults: Mapping[str, Any] = _NOTHING
+    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Values of variables that the pattern itself does not name."""
     strict_slashes: bool | None = None
     """Whether ``/x`` leads to a redirect when the rule is ``/x/``; ``None``: as the map says."""
@@ -64,8 +62,8 @@ class Rule:
     """Whether it serves websockets instead of HTTP."""
     automatic_options: bool = False
     """Whether OPTIONS is answered by the framework."""
-    options: Mapping[str, Any] = field(default=_NOTHING)
-    """Route keywords that are not about the URL: ``inline``, ``session``, ``max_content_length``..."""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Route keywords that are not about the URL: ``inline``, ``max_content_length``..."""
 
 
 class Inline:
@@ -112,6 +110,10 @@ class Registry:
     error_handlers: dict[str, dict[int | None, dict[type[Exception], ErrorHandler]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(dict))
     )
+    template: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {"filters": {}, "tests": {}, "globals": {}}
+    )
+    """What templates may use beside Jinja's own, by kind and name."""
     options: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     """What a blueprint says of all its views, by scope: ``errors``."""
 
@@ -175,6 +177,8 @@ class Registry:
                 self.error_handlers[_join(name, scope)][code].update(handlers)
         for scope, options in other.options.items():
             self.options[_join(name, scope)] = options
+        for kind, functions in other.template.items():
+            self.template[kind].update(functions)
 
     def all_hooks(self) -> Iterator[Hook]:
         """Yield every hook, of every kind and scope."""

@@ -311,9 +311,7 @@ class Request(Connection):
             async def start_without() -> CombinedMultiDict[str, str]:
                 return CombinedMultiDict(sources)
 
-            return self._face(
-                "request.values", start_without, lambda: CombinedMultiDict(sources)
-            )
+            return self._face("request.values", start_without, lambda: CombinedMultiDict(sources))
 
         async def start() -> CombinedMultiDict[str, str]:
             return CombinedMultiDict([self.args, (await self._load_form()).fields])
@@ -652,13 +650,14 @@ if TYPE_CHECKING:
 
         def get_data(
             self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False
-        ) -> Any: ...
+        ) -> Any:
+            """Return the body as bytes, or as text in UTF-8."""
 
-        def get_json(
-            self, force: bool = False, silent: bool = False, cache: bool = True
-        ) -> Any: ...
+        def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
+            """Return the body parsed as JSON."""
 
-        def on_json_loading_failed(self, error: ValueError) -> Any: ...
+        def on_json_loading_failed(self, error: ValueError) -> Any:
+            """Return what stands for JSON that cannot be read."""
 
 else:
     SyncRequest = Request

@@ -440,7 +440,7 @@ class Response(StarletteResponse):
 
     @location.setter
     def location(self, value: str | None) -> None:
-        self._set_header("location", value)
+        self._set_header("location", value if value is None else _header_url(value))
 
     @property
     def content_encoding(self) -> str | None:

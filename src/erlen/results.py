@@ -15,7 +15,7 @@ from .exceptions import HTTPException, adopted
 from .headers import Headers
 from .json import JSONProvider
 from .responses import Response, content_length
-from .typing import Message, Receive, Scope, Send
+from .typing import ASGIApp
 
 __all__ = ["Foreign", "Results"]
 
@@ -27,33 +27,19 @@ _PLAIN = frozenset(
 
 
 class Foreign(Response):
-    """Somebody else's ASGI callable as a response: what is set here joins what it sends."""
+    """Somebody else's ASGI callable in the place of a response.
 
-    def __init__(self, app: Any) -> None:
+    What it will send is not known before it sends it; ``Flow.send`` lets the hooks look at
+    the head when it comes.
+    """
+
+    stream = ()
+    head_first = True
+
+    def __init__(self, app: ASGIApp) -> None:
         super().__init__()
         self.app = app
-        self.stream = None
-        self.own_head = isinstance(app, StarletteResponse)
-        if self.own_head:
-            self.status_code = app.status_code
-            self.raw_headers = app.raw_headers
-        else:
-            self.raw_headers = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the callable answer, with our headers added."""
-
-        async def send_joined(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *self.raw_headers]}
-            await send(message)
-
-        if self.own_head:
-            self.app.status_code = self.status_code
-            await self.app(scope, receive, send)
-        else:
-            await self.app(scope, receive, send_joined)
-        await self.aclose()
+        self.stream = ()
 
 
 class Results:
@@ -97,7 +83,7 @@ class Results:
             return converter(value)
         return self._by_kind(value)
 
-    def _from_text(self, text: str) -> Response:
+    def _from_text(self, text: Any) -> Response:
         if not self.lean:
             return self.response_class(text)
         body = text.encode()
@@ -140,7 +126,9 @@ class Results:
         response = self.convert(body)
         if status is not None:
             if not isinstance(status, (int, str, HTTPStatus)):
-                raise TypeError(f"A status is a number or a line such as '404 Not Found': {status!r}")
+                raise TypeError(
+                    f"A status is a number or a line such as '404 Not Found': {status!r}"
+                )
             response.status = status
         if headers:
             response.headers.update(headers)
@@ -149,13 +137,11 @@ class Results:
     def _by_kind(self, value: Any) -> Response:
         if isinstance(value, StarletteResponse):
             return self._from_starlette(value)
-        if isinstance(value, str):
-            return self._from_text(value)
         if isinstance(value, HTTPException):
             return value.get_response()
         if isinstance(value, tuple):
-            return self._from_tuple(cast("tuple[Any, ...]", value))
-        if isinstance(value, (bytes, bytearray, memoryview, Iterator, AsyncIterator)):
+            return self._from_tuple(cast(Any, value))
+        if isinstance(value, (str, bytes, bytearray, memoryview, Iterator, AsyncIterator)):
             return self.response_class(cast(Any, value))
         if isinstance(value, (dict, list)) or (
             dataclasses.is_dataclass(value) and not isinstance(value, type)

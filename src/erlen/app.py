@@ -1,0 +1,612 @@
+"""The app itself: it collects, freezes and serves. What people import has more furniture."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Any, ClassVar, TypeVar, cast
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+
+from .binding import InOwner, OnLoop
+from .blueprints import Blueprint, include
+from .concurrency import WorkerPool, drive, ensure_sync
+from .config import DEFAULTS, Config, ConfigAttribute
+from .connections import Limits
+from .context import AppGlobals, Context
+from .entry import Others, guard, serve
+from .errors import SetupAssertionError, SetupValueError
+from .exceptions import Aborter, BadHost, HTTPException, InternalServerError
+from .forwarding import Hops
+from .hosts import host_is_trusted, host_is_valid
+from .json import DefaultJSONProvider, JSONProvider
+from .lifespan import Serving, Tasks, serving
+from .logs import logger_named, printable
+from .packages import instance_path_of
+from .pipeline import Pipelines
+from .proxies import current
+from .registrar import Registrar, setupmethod
+from .registry import Rule
+from .requests import Request
+from .responses import Response, redirect
+from .results import Results
+from .routing import Router, RuleRoute, WebSocketRuleRoute
+from .sessions import SecureCookieSessionInterface, SessionInterface
+from .static import StaticRoute
+from .templating import make_environment
+from .typing import ASGIApp, Hook, ResponseReturnValue, Scope
+from .urls import url_for
+from .websockets import WebSocket
+
+__all__ = ["App"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class App(Registrar, Starlette):
+    """An ASGI app with Flask's decorators; see :class:`erlen.Erlen` for all of it."""
+
+    request_class: type[Request] = Request
+    websocket_class: type[WebSocket] = WebSocket
+    response_class: type[Response] = Response
+    json_provider_class: type[JSONProvider] = DefaultJSONProvider
+    config_class: type[Config] = Config
+    app_ctx_globals_class: type[Any] = AppGlobals
+    aborter_class: type[Aborter] = Aborter
+    jinja_options: ClassVar[dict[str, Any]] = {}
+    default_config: Mapping[str, Any] = DEFAULTS
+
+    testing = ConfigAttribute[bool]("TESTING")
+    secret_key = ConfigAttribute[str | bytes | None]("SECRET_KEY")
+    permanent_session_lifetime = ConfigAttribute[timedelta](
+        "PERMANENT_SESSION_LIFETIME",
+        get_converter=lambda value: (
+            value if isinstance(value, timedelta) else timedelta(seconds=value)
+        ),
+    )
+
+    def __init__(
+        self,
+        import_name: str,
+        static_url_path: str | None = None,
+        static_folder: str | Path | None = "static",
+        static_host: str | None = None,
+        host_matching: bool = False,
+        subdomain_matching: bool = False,
+        template_folder: str | Path | None = "templates",
+        instance_path: str | None = None,
+        instance_relative_config: bool = False,
+        root_path: str | None = None,
+        *,
+        errors: str = "auto",
+        middleware: Sequence[Middleware] | None = None,
+        exception_handlers: Mapping[Any, Any] | None = None,
+        lifespan: Callable[..., Any] | None = None,
+    ) -> None:
+        Registrar.__init__(
+            self,
+            import_name,
+            static_folder=static_folder,
+            static_url_path=static_url_path,
+            template_folder=template_folder,
+            root_path=root_path,
+        )
+        self.errors = _checked_errors(errors)
+        self.instance_path = _checked_instance_path(instance_path, import_name, self.root_path)
+        self.config = self.make_config(instance_relative_config)
+        self._collect()
+        Starlette.__init__(
+            self, debug=self.debug, middleware=middleware, exception_handlers=exception_handlers
+        )
+        self.router = Router()
+        self.router.host_matching = host_matching
+        self.router.subdomain_matching = subdomain_matching
+        self.serving_hooks = Serving(lifespan)
+        self.config.on_change = _weakly(self, App.thaw)
+        if bool(static_host) != host_matching and self.has_static_folder:
+            raise SetupAssertionError(
+                "Invalid static_host/host_matching combination: with host_matching=True the"
+                " static files need a static_host=, and without it they cannot have one."
+            )
+        self.add_static_rule(**({"host": static_host} if static_host else {}))
+
+    def _collect(self) -> None:
+        """Make the tables that registrations fill."""
+        self.aborter = self.make_aborter()
+        self.json = self.json_provider_class(debug=_weakly(self, App.is_debugged))
+        self.session_interface: SessionInterface = SecureCookieSessionInterface()
+        self.results = Results(self.response_class, _weakly(self, App.current_json))
+        self.blueprints: dict[str, Blueprint] = {}
+        self.extensions: dict[str, Any] = {}
+        self.teardown_appcontext_funcs: list[Hook] = []
+        self.shell_context_processors: list[Callable[[], dict[str, Any]]] = []
+        self.url_build_error_handlers: list[Callable[..., Any]] = []
+        self.tasks = Tasks(cast(Any, self))
+        self._pools: weakref.WeakKeyDictionary[Any, WorkerPool] = weakref.WeakKeyDictionary()
+        self._logger: logging.Logger | None = None
+        self._jinja_env: jinja2.Environment | None = None
+        self.frozen = False
+        self._served = False
+        self._good_hosts: set[bytes] = set()
+
+    # -- what subclasses replace -----------------------------------------------------------
+
+    def make_config(self, instance_relative: bool = False) -> Config:
+        """Return the configuration; relative files lie in the root or the instance folder."""
+        root = self.instance_path if instance_relative else self.root_path
+        defaults = dict(self.default_config)
+        if defaults.get("DEBUG") is None:
+            value = os.environ.get("ERLEN_DEBUG", "")
+            defaults["DEBUG"] = bool(value) and value.lower() not in {"0", "false", "no"}
+        return self.config_class(root, defaults)
+
+    def make_aborter(self) -> Aborter:
+        """Return what ``abort`` calls."""
+        return self.aborter_class()
+
+    def make_response(self, value: ResponseReturnValue) -> Response:
+        """Return the response for what a view returned.
+
+        :raises TypeError: if it is nothing that a view may return.
+        """
+        return self.results.convert(value)
+
+    @property
+    def converts_itself(self) -> bool:
+        """Whether a subclass replaced :meth:`make_response`."""
+        return type(self).make_response is not App.make_response
+
+    def log_exception(self, error: BaseException, context: Context[Any]) -> None:
+        """Log an exception that nothing handled."""
+        scope = context.scope
+        path = printable(scope.get("path", ""))
+        method = scope.get("method", scope.get("type", "")).upper()
+        self.logger.error("Exception on %s [%s]", path, method, exc_info=error)
+
+    def log_problem(self, message: str, error: BaseException) -> None:
+        """Log an error that cost nobody a response."""
+        self.logger.error(message, exc_info=error)
+
+    def redirect(self, location: str, code: int = 302) -> Response:
+        """Return a response that sends the client to *location*."""
+        return redirect(location, code, self.response_class)
+
+    def get_send_file_max_age(self, filename: str | None) -> int | None:
+        """Return how many seconds caches may keep a file; ``None`` asks each time."""
+        value = self.config["SEND_FILE_MAX_AGE_DEFAULT"]
+        return int(value.total_seconds()) if isinstance(value, timedelta) else value
+
+    def render_failure(self, error: Exception, scope: Scope) -> Response:
+        """Return the page for an error that nothing could handle; the last resort."""
+        return InternalServerError(original_exception=error).get_response()
+
+    # -- attributes ------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The import name; for a script that is run, the name of its file."""
+        if self.import_name != "__main__":
+            return self.import_name
+        file = getattr(sys.modules["__main__"], "__file__", None)
+        return Path(file).stem if file else "__main__"
+
+    @property
+    def debug(self) -> bool:
+        """Whether errors are shown and templates reloaded: ``config["DEBUG"]``."""
+        return bool(self.config["DEBUG"])
+
+    @debug.setter
+    def debug(self, value: bool) -> None:
+        self.config["DEBUG"] = value
+        if self._jinja_env is not None and self.config["TEMPLATES_AUTO_RELOAD"] is None:
+            self._jinja_env.auto_reload = value
+
+    def is_debugged(self) -> bool:
+        """Return :attr:`debug`, as a function."""
+        return self.debug
+
+    def current_json(self) -> JSONProvider:
+        """Return :attr:`json`, as a function."""
+        return self.json
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger named like the app."""
+        if self._logger is None:
+            self._logger = logger_named(self.name, debug=self.debug)
+        return self._logger
+
+    @property
+    def jinja_env(self) -> jinja2.Environment:
+        """The Jinja environment, made on first use."""
+        if self._jinja_env is None:
+            self._jinja_env = self.create_jinja_environment()
+        return self._jinja_env
+
+    def create_jinja_environment(self) -> jinja2.Environment:
+        """Return the environment that templates are compiled in."""
+        return make_environment(cast(Any, self))
+
+    @property
+    def url_map(self) -> Router:
+        """The router: ``url_map.converters``, ``url_map.iter_rules()``."""
+        return cast(Router, self.router)
+
+    @property
+    def view_functions(self) -> dict[str, Any]:
+        """The views by endpoint."""
+        return self.registry.views
+
+    @property
+    def worker_pool(self) -> WorkerPool:
+        """The threads of ``def`` code, one pool for each loop that serves the app."""
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is None:
+            config = self.config
+            pool = WorkerPool(size=config["SYNC_WORKERS"], queue=config["SYNC_QUEUE"])
+            self._pools[loop] = pool
+        return pool
+
+    async def close_worker_pool(self) -> None:
+        """Let the threads of this loop end."""
+        pool = self._pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.close()
+
+    def ensure_sync(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Make *function* callable from ``def`` code, whatever its colour."""
+        return ensure_sync(function)
+
+    def open_instance_resource(
+        self, resource: str, mode: str = "rb", encoding: str | None = "utf-8"
+    ) -> IO[Any]:
+        """Open a file of the instance folder."""
+        path = Path(self.instance_path) / resource
+        return open(path, mode, encoding=None if "b" in mode else encoding)
+
+    def auto_find_instance_path(self) -> str:
+        """Return the instance folder that would be used if none was given."""
+        return instance_path_of(self.import_name, self.root_path)
+
+    # -- registration ----------------------------------------------------------------------
+
+    def check_setup(self, name: str) -> None:
+        """Refuse registrations after the first request: they would not reach every request."""
+        if self._served:
+            raise SetupAssertionError(
+                f"The setup method '{name}' can no longer be called on the application"
+                f" {self.name!r}. It has already handled its first request, any changes will not"
+                " be applied consistently. Make sure that everything is imported and registered"
+                " before the app serves."
+            )
+        self.frozen = False
+
+    def add_rule(self, rule: Rule) -> None:
+        """Take *rule* down and put its route into the router."""
+        automatic = rule.options.get("automatic")
+        if automatic is None and not self.config["PROVIDE_AUTOMATIC_OPTIONS"]:
+            rule = replace(rule, automatic_options=False)
+        if rule.automatic_options and rule.methods is not None:
+            rule = replace(rule, methods=rule.methods | {"OPTIONS"})
+        self.registry.rules.append(rule)
+        self.url_map.add(rule)
+        self.frozen = False
+
+    @setupmethod
+    def register_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
+        """Put *blueprint* into this app.
+
+        *options* replace what it was made with: ``url_prefix``, ``subdomain``, ``name``,
+        ``url_defaults``.
+
+        :raises SetupValueError: if the name is taken.
+        """
+        include(self, blueprint, options)
+        self.frozen = False
+
+    def take_app_wide(self, blueprint: Blueprint) -> None:
+        """Take what *blueprint* registered for the whole app."""
+        for kind, functions in blueprint.app_registry.template.items():
+            self.registry.template[kind].update(functions)
+        for kind, function in blueprint.app_hooks:
+            self.serving_hooks.add(kind, function)
+
+    def iter_blueprints(self) -> Iterable[Blueprint]:
+        """Return the blueprints in the order of their registration."""
+        return self.blueprints.values()
+
+    @setupmethod
+    def teardown_appcontext(self, function: F) -> F:
+        """Run *function* at the end of every context, after ``teardown_request``."""
+        self.teardown_appcontext_funcs.append(function)
+        return function
+
+    @setupmethod
+    def shell_context_processor(self, function: F) -> F:
+        """Add what *function* returns, a dict, to the names in ``erlen shell``."""
+        self.shell_context_processors.append(function)
+        return function
+
+    @setupmethod
+    def before_serving(self, function: F) -> F:
+        """Run *function* before the first request."""
+        self.serving_hooks.add("before", function)
+        return function
+
+    @setupmethod
+    def after_serving(self, function: F) -> F:
+        """Run *function* after the last request."""
+        self.serving_hooks.add("after", function)
+        return function
+
+    @setupmethod
+    def while_serving(self, function: F) -> F:
+        """Run the generator *function* around serving: to its yield before, the rest after."""
+        self.serving_hooks.add("while", function)
+        return function
+
+    def _template_function(self, kind: str, name: Any) -> Any:
+        self.check_setup(f"template_{kind[:-1]}")
+
+        def register(function: Any) -> Any:
+            self.registry.template[kind][name if isinstance(name, str) else function.__name__] = (
+                function
+            )
+            return function
+
+        return register(name) if callable(name) else register
+
+    def template_filter(self, name: Any = None) -> Any:
+        """Make the decorated function a filter in templates, under *name* or its own."""
+        return self._template_function("filters", name)
+
+    def template_test(self, name: Any = None) -> Any:
+        """Make the decorated function a test in templates, under *name* or its own."""
+        return self._template_function("tests", name)
+
+    def template_global(self, name: Any = None) -> Any:
+        """Make the decorated function a global of templates, under *name* or its own."""
+        return self._template_function("globals", name)
+
+    def add_template_filter(self, f: Callable[..., Any], name: str | None = None) -> None:
+        """Make *f* a filter in templates."""
+        self._template_function("filters", name)(f)
+
+    def add_template_test(self, f: Callable[..., Any], name: str | None = None) -> None:
+        """Make *f* a test in templates."""
+        self._template_function("tests", name)(f)
+
+    def add_template_global(self, f: Callable[..., Any], name: str | None = None) -> None:
+        """Make *f* a global of templates."""
+        self._template_function("globals", name)(f)
+
+    def static(
+        self, url_path: str, folder: str | Path, *, fallback: str | None = None, max_age: Any = None
+    ) -> None:
+        """Serve the files of *folder* below *url_path*, behind every rule of the app.
+
+        *fallback* is a file for pages that do not exist, for a single-page front end that has
+        routes of its own: only a browser that asks for HTML gets it, and no missing asset.
+        *max_age* in seconds lets caches keep the files.
+        """
+        self.check_setup("static")
+        directory = Path(self.root_path) / folder
+        self.routes.append(StaticRoute(url_path, directory, fallback=fallback, max_age=max_age))
+
+    # -- Starlette's registrations ---------------------------------------------------------
+
+    def mount(self, path: str, app: ASGIApp, name: str | None = None) -> None:
+        """Serve another ASGI app below *path*; its lifespan runs with this one."""
+        self.routes.append(Mount(path, app=app, name=name))
+
+    # -- contexts --------------------------------------------------------------------------
+
+    def app_context(self) -> Context[Any]:
+        """Return a context without a request, for ``with`` and ``async with``."""
+        return Context(cast(Any, self))
+
+    def request_context(self, scope: Scope) -> Context[Any]:
+        """Return the context of a request that is not served, made from an ASGI scope."""
+        scope.setdefault("app", self)
+        return Context(cast(Any, self), scope, scope.pop("erlen.receive", None))
+
+    def make_request(self, context: Context[Any]) -> Request:
+        """Return the request of *context*."""
+        rule = context.rule
+        options = rule.options if rule is not None else {}
+        limits = self.limits
+        request = self.request_class(
+            context.scope,
+            context.receive,
+            stream_body=bool(options.get("stream_body")),
+            limits=limits,
+            url_rule=rule,
+            view_args=context.params if context.error is None else None,
+            routing_exception=context.error,
+        )
+        if "max_content_length" in options:
+            request.max_content_length = options["max_content_length"]
+        if "body_timeout" in options:
+            request.body_timeout = options["body_timeout"]
+        return request
+
+    def make_websocket(self, context: Context[Any]) -> WebSocket:
+        """Return the websocket of *context*."""
+        return self.websocket_class(
+            context.scope,
+            context.receive,
+            context.send,
+            limits=self.limits,
+            url_rule=context.rule,
+            view_args=context.params if context.error is None else None,
+            routing_exception=context.error,
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """What clients may send, as the configuration says."""
+        if self._limits is None:
+            config = self.config
+            self._limits = Limits(
+                max_content_length=config["MAX_CONTENT_LENGTH"],
+                body_timeout=config["BODY_TIMEOUT"],
+                max_form_memory_size=config["MAX_FORM_MEMORY_SIZE"],
+                max_form_parts=config["MAX_FORM_PARTS"],
+                max_query_items=config["MAX_QUERY_ITEMS"],
+                max_cookies=config["MAX_COOKIES"],
+                debug=self.debug,
+                json=self.json,
+            )
+        return self._limits
+
+    _limits: Limits | None = None
+
+    def match(self, context: Context[Any]) -> None:
+        """Find the rule of a context that is entered by hand."""
+        scope = context.scope
+        error = self.look_at_host(scope)
+        route, params, failure = self.url_map.resolve(scope)
+        context.route, context.params = route, params
+        context.error = error or failure
+
+    def allowed_methods(self, context: Context[Any]) -> list[str]:
+        """Return the methods that are served at the URL of *context*, sorted."""
+        return self.url_map.allowed_methods(context.scope)
+
+    def teardown_here(self, context: Context[Any], error: BaseException | None) -> None:
+        """Tear down a context that was entered with ``with``."""
+        drive(self._flow_of(context, InOwner()).teardown(context, error))
+
+    async def teardown(self, context: Context[Any], error: BaseException | None) -> None:
+        """Tear down a context that was entered with ``async with``."""
+        await self._flow_of(context, OnLoop()).teardown(context, error)
+
+    def _flow_of(self, context: Context[Any], bind: Any) -> Any:
+        self.freeze()
+        kind = "websocket" if context.kind == "websocket" else "request"
+        return Pipelines(cast(Any, self)).flow(context.endpoint, bind, kind)
+
+    def url_for(self, endpoint: Any, **values: Any) -> str:
+        """Return the URL of *endpoint*; see :func:`erlen.url_for`."""
+        context = current.get()
+        if context is not None and context.app is not self:
+            context = None
+        return url_for(cast(Any, self), context, endpoint, **values)
+
+    # -- freezing --------------------------------------------------------------------------
+
+    def thaw(self, key: str) -> None:
+        """Compile anew before the next request, because the configuration changed."""
+        self.frozen = False
+        self._limits = None
+        self._good_hosts.clear()
+
+    def freeze(self) -> None:
+        """Compile the handler of every rule; done by itself before the first request.
+
+        :raises SetupError: if something does not fit together.
+        """
+        if self.frozen:
+            return
+        router = self.url_map
+        router.server_name = self.config["SERVER_NAME"]
+        pipelines = Pipelines(cast(Any, self))
+        for route in self.routes:
+            if isinstance(route, (RuleRoute, WebSocketRuleRoute)):
+                rule = route.url_rule
+                if rule.build_only or rule.alias or rule.redirect_to is not None:
+                    continue
+                route.handler = pipelines.compile_rule(rule)
+                twin = getattr(route, "options_twin", None)
+                if twin is not None:
+                    twin.handler = pipelines.compile_rule(rule, options_twin=True)
+        self.others = Others.compiled(pipelines)
+        self.hops = Hops.of(self.config["TRUSTED_PROXIES"])
+        self.frozen = True
+
+    def begin(self) -> None:
+        """Freeze for a request; from here on nothing may be registered."""
+        self.freeze()
+        self._served = True
+
+    # -- serving ---------------------------------------------------------------------------
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put our error page around the user's middleware, and that around our one entry."""
+        stack: ASGIApp = serve
+        for cls, args, kwargs in reversed(self.user_middleware):
+            stack = cls(stack, *args, **kwargs)
+        return guard(stack)
+
+    def look_at_host(self, scope: Scope) -> HTTPException | None:
+        """Return the 400 for a Host header that is malformed, doubled or not ours."""
+        host: bytes | None = None
+        for name, value in scope.get("headers", ()):
+            if name == b"host":
+                if host is not None:
+                    return BadHost("The request has more than one Host header.")
+                host = value
+        if host is None or host in self._good_hosts:
+            return None
+        text = host.decode("latin-1")
+        if not host_is_valid(text):
+            return BadHost(f"The Host header is no host: {printable(text)!r}.")
+        trusted = self.config["TRUSTED_HOSTS"]
+        if trusted and not host_is_trusted(text, trusted):
+            return BadHost(f"The host {text!r} is not served here.")
+        if len(self._good_hosts) < 1000:
+            self._good_hosts.add(host)
+        return None
+
+    def serving(self) -> AbstractAsyncContextManager[dict[str, Any]]:
+        """Run start-up and shutdown around a block, without a server.
+
+        For scripts, workers, migrations and tests: ``async with app.serving(): ...``.
+        """
+        return serving(cast(Any, self))
+
+    def add_background_task(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Run *function*, of either colour, on its own; the response does not wait for it.
+
+        It has an app context and no request. Shutdown waits for it up to
+        ``BACKGROUND_TASK_SHUTDOWN_TIMEOUT`` seconds.
+        """
+        self.tasks.add(function, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+
+def _weakly(app: App, method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *method* of *app* as a function that does not keep the app alive."""
+    reference = weakref.ref(app)
+    return lambda *args: method(reference(), *args)
+
+
+def _checked_errors(errors: str) -> str:
+    if errors not in ("auto", "html", "problem"):
+        raise SetupValueError(f"errors= is 'auto', 'html' or 'problem', not {errors!r}.")
+    return errors
+
+
+def _checked_instance_path(path: str | None, import_name: str, root_path: str) -> str:
+    if path is None:
+        return instance_path_of(import_name, root_path)
+    if not os.path.isabs(path):
+        raise SetupValueError(
+            "If an instance path is provided it must be absolute. A relative path was given"
+            f" instead: {path!r}."
+        )
+    return path

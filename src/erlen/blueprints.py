@@ -1,0 +1,372 @@
+"""A part of an app, written before there is one. Knows registrations only."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+from .errors import SetupAssertionError, SetupValueError
+from .registrar import Registrar, setupmethod
+from .registry import HOOK_KINDS, Inline, Registry, Rule, prefixed
+from .typing import ErrorHandler, View
+
+__all__ = ["Blueprint", "BlueprintApp", "Registration", "include"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class BlueprintApp(Protocol):
+    """What registering a blueprint needs of the app."""
+
+    registry: Registry
+    blueprints: dict[str, Any]
+
+    def add_rule(self, rule: Rule) -> None: ...
+    def take_app_wide(self, blueprint: Any) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A blueprint on its way into an app; what ``record`` functions are called with."""
+
+    app: Any
+    blueprint: Any
+    name: str
+    """The dotted name under which it is registered."""
+    url_prefix: str | None
+    subdomain: str | None
+    url_defaults: Mapping[str, Any]
+    options: Mapping[str, Any]
+    first_registration: bool
+
+    def add_url_rule(
+        self, rule: str, endpoint: str | None = None, view_func: View | None = None, **options: Any
+    ) -> None:
+        """Add a rule to the app, under the prefix and the name of the blueprint."""
+        scratch = Blueprint("scratch", self.blueprint.import_name)
+        scratch.add_url_rule(rule, endpoint, view_func, **options)
+        self.app.registry.include(scratch.registry, name=self.name, rewrite=self.place)
+
+    def place(self, rule: Rule) -> None:
+        """Give *rule* its place in the app."""
+        subdomain = rule.subdomain if rule.subdomain is not None else self.subdomain
+        moved = prefixed(
+            rule,
+            self.url_prefix,
+            endpoint=f"{self.name}.{rule.endpoint}",
+            subdomain=subdomain,
+            defaults={**self.url_defaults, **rule.defaults},
+        )
+        if not moved.rule.startswith("/"):
+            raise SetupValueError(
+                f"A URL rule begins with a slash: {moved.rule!r} of the blueprint {self.name!r}."
+            )
+        self.app.add_rule(moved)
+
+
+@dataclass(slots=True)
+class _Child:
+    blueprint: Blueprint
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Blueprint(Registrar):
+    """A group of views with a name, usually a URL prefix, and its own hooks and handlers.
+
+    *name* comes before the endpoints of its views: ``url_for("shop.cart")``. *errors* says how
+    HTTP errors of its views look: ``"html"``, ``"problem"`` or ``"auto"``; ``None`` leaves
+    that to the app.
+
+    :raises SetupValueError: if *name* is empty or has a dot.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        import_name: str,
+        static_folder: str | Path | None = None,
+        static_url_path: str | None = None,
+        template_folder: str | Path | None = None,
+        url_prefix: str | None = None,
+        subdomain: str | None = None,
+        url_defaults: Mapping[str, Any] | None = None,
+        root_path: str | None = None,
+        *,
+        errors: str | None = None,
+    ) -> None:
+        if not name:
+            raise SetupValueError("'name' may not be empty. Give the blueprint a name.")
+        if "." in name:
+            raise SetupValueError(f"'name' may not contain a dot '.' character: {name!r}.")
+        super().__init__(
+            import_name,
+            static_folder=static_folder,
+            static_url_path=static_url_path,
+            template_folder=template_folder,
+            root_path=root_path,
+        )
+        self.name = name
+        self.url_prefix = url_prefix
+        self.subdomain = subdomain
+        self.url_values_defaults = dict(url_defaults or {})
+        self.app_registry = Registry()
+        self.app_hooks: list[tuple[str, Callable[..., Any]]] = []
+        self.deferred_functions: list[Callable[[Registration], Any]] = []
+        self.children: list[_Child] = []
+        self.registered_on: str | None = None
+        if errors is not None:
+            self.registry.options[""] = {"errors": errors}
+        self.add_static_rule()
+
+    def check_setup(self, name: str) -> None:
+        """Refuse what would not reach the app this blueprint was already copied into."""
+        if self.registered_on is not None:
+            raise SetupAssertionError(
+                f"The setup method '{name}' can no longer be called on the blueprint"
+                f" {self.name!r}. It has already been registered on {self.registered_on!r}, and"
+                " what is registered now would not reach it. Call it before"
+                " register_blueprint()."
+            )
+
+    def needs_slash(self, rule: str) -> bool:
+        """Say no: the prefix may bring the slash. ``include`` looks at the whole path."""
+        return False
+
+    def get_send_file_max_age(self, filename: str | None) -> int | None:
+        """Return how many seconds caches may keep a static file; ``None`` asks each time."""
+        from .proxies import current
+
+        context = current.get()
+        if context is None:
+            return None
+        found: int | None = context.app.get_send_file_max_age(filename)
+        return found
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: View | None = None,
+        provide_automatic_options: bool | None = None,
+        **options: Any,
+    ) -> None:
+        """Serve *rule*, below the prefix, with *view_func*.
+
+        :raises SetupValueError: if the endpoint has a dot, which separates blueprints.
+        """
+        if endpoint and "." in endpoint:
+            raise SetupValueError(f"'endpoint' may not contain a dot '.' character: {endpoint!r}.")
+        if view_func is not None and "." in getattr(view_func, "__name__", ""):
+            raise SetupValueError("'view_func' name may not contain a dot '.' character.")
+        super().add_url_rule(rule, endpoint, view_func, provide_automatic_options, **options)
+
+    # -- nesting and late registration -----------------------------------------------------
+
+    @setupmethod
+    def register_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
+        """Put *blueprint* inside this one; options replace those it was made with.
+
+        :raises SetupValueError: if it is this one.
+        """
+        if blueprint is self:
+            raise SetupValueError("Cannot register a blueprint on itself")
+        self.children.append(_Child(blueprint, options))
+
+    @setupmethod
+    def record(self, function: Callable[[Registration], Any]) -> None:
+        """Call *function* whenever this blueprint is registered on an app."""
+        self.deferred_functions.append(function)
+
+    @setupmethod
+    def record_once(self, function: Callable[[Registration], Any]) -> None:
+        """Call *function* when this blueprint is first registered on an app."""
+
+        @functools.wraps(function)
+        def once(registration: Registration) -> None:
+            if registration.first_registration:
+                function(registration)
+
+        self.record(once)
+
+    # -- hooks for the whole app -----------------------------------------------------------
+
+    def _app_hook(self, kind: str, hook: Any, inline: bool = False) -> Any:
+        self.check_setup(kind)
+
+        def register(function: Any) -> Any:
+            step = Inline(function) if inline else function
+            self.app_registry.hooks[kind][""].append(step)
+            return function
+
+        return register if hook is None else register(hook)
+
+    def before_app_request(self, hook: F | None = None, *, inline: bool = False) -> F:
+        """Like ``before_request``, for every view of the app."""
+        return cast(F, self._app_hook("before_request", hook, inline))
+
+    def after_app_request(self, hook: F | None = None, *, inline: bool = False) -> F:
+        """Like ``after_request``, for every view of the app."""
+        return cast(F, self._app_hook("after_request", hook, inline))
+
+    def teardown_app_request(self, hook: F | None = None, *, inline: bool = False) -> F:
+        """Like ``teardown_request``, for every view of the app."""
+        return cast(F, self._app_hook("teardown_request", hook, inline))
+
+    def before_app_websocket(self, hook: F | None = None, *, inline: bool = False) -> F:
+        """Like ``before_websocket``, for every websocket of the app."""
+        return cast(F, self._app_hook("before_websocket", hook, inline))
+
+    def after_app_websocket(self, hook: F | None = None, *, inline: bool = False) -> F:
+        """Like ``after_websocket``, for every websocket of the app."""
+        return cast(F, self._app_hook("after_websocket", hook, inline))
+
+    def teardown_app_websocket(self, hook: F | None = None, *, inline: bool = False) -> F:
+        """Like ``teardown_websocket``, for every websocket of the app."""
+        return cast(F, self._app_hook("teardown_websocket", hook, inline))
+
+    def app_url_value_preprocessor(self, hook: F) -> F:
+        """Like ``url_value_preprocessor``, for every view of the app."""
+        return cast(F, self._app_hook("url_value_preprocessor", hook))
+
+    def app_url_defaults(self, hook: F) -> F:
+        """Like ``url_defaults``, for every URL of the app."""
+        return cast(F, self._app_hook("url_defaults", hook))
+
+    def app_context_processor(self, hook: F) -> F:
+        """Like ``context_processor``, for every template of the app."""
+        return cast(F, self._app_hook("context_processor", hook))
+
+    def app_errorhandler(self, code_or_exception: type[Exception] | int) -> Callable[[F], F]:
+        """Like ``errorhandler``, for every view of the app."""
+        from .registrar import error_key
+
+        self.check_setup("app_errorhandler")
+
+        def register(handler: F) -> F:
+            kind, code = error_key(code_or_exception)
+            handlers: dict[type[Exception], ErrorHandler] = self.app_registry.error_handlers[""][
+                code
+            ]
+            handlers[kind] = handler
+            return handler
+
+        return register
+
+    def _serving_hook(self, kind: str, function: F) -> F:
+        self.check_setup(f"{kind}_app_serving")
+        self.app_hooks.append((kind, function))
+        return function
+
+    def before_app_serving(self, function: F) -> F:
+        """Run *function* before the app serves its first request."""
+        return self._serving_hook("before", function)
+
+    def after_app_serving(self, function: F) -> F:
+        """Run *function* after the app has served its last request."""
+        return self._serving_hook("after", function)
+
+    def while_app_serving(self, function: F) -> F:
+        """Run the generator *function* around serving."""
+        return self._serving_hook("while", function)
+
+    def _template_function(self, kind: str, name: Any) -> Any:
+        self.check_setup(f"app_template_{kind[:-1]}")
+
+        def register(function: Any) -> Any:
+            key = name if isinstance(name, str) else function.__name__
+            self.app_registry.template[kind][key] = function
+            return function
+
+        return register(name) if callable(name) else register
+
+    def app_template_filter(self, name: Any = None) -> Any:
+        """Make the decorated function a template filter of the whole app."""
+        return self._template_function("filters", name)
+
+    def app_template_test(self, name: Any = None) -> Any:
+        """Make the decorated function a template test of the whole app."""
+        return self._template_function("tests", name)
+
+    def app_template_global(self, name: Any = None) -> Any:
+        """Make the decorated function a template global of the whole app."""
+        return self._template_function("globals", name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+
+def include(
+    app: BlueprintApp,
+    blueprint: Blueprint,
+    options: Mapping[str, Any],
+    *,
+    parent: Registration | None = None,
+) -> None:
+    """Copy *blueprint*, and what is inside it, into *app*.
+
+    :raises SetupValueError: if its name is taken.
+    """
+    own_name = options.get("name", blueprint.name)
+    name = f"{parent.name}.{own_name}" if parent is not None else own_name
+    taken = app.blueprints.get(name)
+    if taken is not None:
+        who = "this" if taken is blueprint else "a different"
+        raise SetupValueError(
+            f"The name {name!r} is already registered for {who} blueprint"
+            f"{'' if taken is blueprint else f' {taken!r}'}. Use 'name=' to provide a unique name."
+        )
+    first = all(known is not blueprint for known in app.blueprints.values())
+    prefix, subdomain = _placed(blueprint, options, parent)
+    inherited = parent.url_defaults if parent is not None else {}
+    registration = Registration(
+        app=app,
+        blueprint=blueprint,
+        name=name,
+        url_prefix=prefix,
+        subdomain=subdomain,
+        url_defaults={
+            **inherited,
+            **blueprint.url_values_defaults,
+            **options.get("url_defaults", {}),
+        },
+        options=options,
+        first_registration=first,
+    )
+    app.blueprints[name] = blueprint
+    app.registry.include(blueprint.registry, name=name, rewrite=registration.place)
+    if first:
+        _include_app_wide(app, blueprint)
+    blueprint.registered_on = getattr(app, "name", "an app")
+    for function in blueprint.deferred_functions:
+        function(registration)
+    for child in blueprint.children:
+        include(app, child.blueprint, child.options, parent=registration)
+
+
+def _placed(
+    blueprint: Blueprint, options: Mapping[str, Any], parent: Registration | None
+) -> tuple[str | None, str | None]:
+    """Return the whole URL prefix and subdomain of a blueprint."""
+    prefix = options.get("url_prefix", blueprint.url_prefix)
+    subdomain = options.get("subdomain", blueprint.subdomain)
+    if parent is not None:
+        if parent.url_prefix is not None and prefix is not None:
+            prefix = f"{parent.url_prefix.rstrip('/')}/{prefix.lstrip('/')}"
+        elif prefix is None:
+            prefix = parent.url_prefix
+        if parent.subdomain is not None:
+            subdomain = f"{subdomain}.{parent.subdomain}" if subdomain else parent.subdomain
+    return prefix, subdomain
+
+
+def _include_app_wide(app: BlueprintApp, blueprint: Blueprint) -> None:
+    """Copy what a blueprint registered for the whole app."""
+    shared = blueprint.app_registry
+    for kind in HOOK_KINDS:
+        app.registry.hooks[kind][""].extend(shared.hooks[kind][""])
+    for code, handlers in shared.error_handlers[""].items():
+        app.registry.error_handlers[""][code].update(handlers)
+    app.take_app_wide(blueprint)

@@ -1,0 +1,148 @@
+"""The app as people import it: the core with its attachments within reach.
+
+What is imported inside of functions here would slow down every start and is used by few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from . import blueprints
+from .app import App
+from .context import Context
+from .responses import Response
+from .typing import Scope
+
+if TYPE_CHECKING:
+    from .cli import AppGroup
+    from .testing import CliRunner, SyncTestClient, TestClient
+
+__all__ = ["Blueprint", "Erlen"]
+
+
+class Erlen(App):
+    """An app: ``app = Erlen(__name__)``.
+
+    *import_name* is the name of the module or package that it is in; templates, static files
+    and relative paths are found from there. The other arguments are Flask's, and *errors*
+    (how HTTP errors look: ``"auto"``, ``"html"``, ``"problem"``), and *middleware*,
+    *exception_handlers* and *lifespan* as in Starlette.
+    """
+
+    test_client_class: type[TestClient] | None = None
+    test_cli_runner_class: type[CliRunner] | None = None
+
+    def run(self, host: str | None = None, port: int | None = None, **options: Any) -> None:
+        """Serve this app with uvicorn; for development, and for scripts.
+
+        *host* and *port* default to ``SERVER_NAME``, then to 127.0.0.1 and 5000. Options go to
+        :func:`erlen.server.run`. Inside of ``erlen run`` this does nothing.
+        """
+        from .server import run
+
+        run(self, host=host, port=port, **options)
+
+    def test_client(self, use_cookies: bool = True, **options: Any) -> TestClient:
+        """Return a client: ``async with`` makes it asynchronous, ``with`` synchronous.
+
+        :raises ImportError: without the extra ``erlen[test]``.
+        """
+        from .testing import TestClient
+
+        kind = self.test_client_class or TestClient
+        return kind(self, use_cookies=use_cookies, **options)
+
+    def sync_test_client(self, use_cookies: bool = True, **options: Any) -> SyncTestClient:
+        """Return a synchronous client that needs no ``with``."""
+        from .testing import SyncTestClient
+
+        return SyncTestClient(self, use_cookies=use_cookies, **options)
+
+    def test_cli_runner(self, **options: Any) -> CliRunner:
+        """Return a runner for the commands of this app."""
+        from .testing import CliRunner
+
+        kind = self.test_cli_runner_class or CliRunner
+        return kind(self, **options)
+
+    def test_request_context(self, *args: Any, **kwargs: Any) -> Context[Any]:
+        """Return the context of a request that nobody sent, for ``with`` and ``async with``.
+
+        The arguments are those of the test client: path, ``method``, ``query_string``,
+        ``headers``, ``data``, ``json``...
+        """
+        from .testing import build_scope
+
+        return self.request_context(build_scope(self, *args, **kwargs))
+
+    @property
+    def cli(self) -> AppGroup:
+        """The group of commands of this app: ``@app.cli.command()``."""
+        from .cli import AppGroup
+
+        group = self.__dict__.get("_cli")
+        if group is None:
+            group = self.__dict__["_cli"] = AppGroup(self.name)
+        return group  # type: ignore[no-any-return]
+
+    @contextmanager
+    def sync_serving(self) -> Iterator[dict[str, Any]]:
+        """Run start-up and shutdown around a block of ``def`` code, on a loop of its own."""
+        from .testing import running_loop
+
+        with running_loop() as run:
+            manager = self.serving()
+            yield run(manager.__aenter__())
+            run(manager.__aexit__(None, None, None))
+
+    def render_failure(self, error: Exception, scope: Scope) -> Response:
+        """Return the page for an error that nothing handled; in debug mode the traceback."""
+        if not self.debug:
+            return super().render_failure(error, scope)
+        from .debugger import traceback_page
+
+        return traceback_page(error, scope)
+
+    def take_app_wide(self, blueprint: blueprints.Blueprint) -> None:
+        """Take what *blueprint* registered for the whole app, its commands too."""
+        super().take_app_wide(blueprint)
+        commands = blueprint.__dict__.get("_cli")
+        if commands is None or not commands.commands:
+            return
+        group = getattr(blueprint, "cli_group", _UNSET)
+        if group is None:
+            self.cli.commands.update(commands.commands)
+        else:
+            commands.name = blueprint.name if group is _UNSET else group
+            self.cli.add_command(commands)
+
+
+class _Unset:
+    """Nothing was said about the group of commands."""
+
+
+_UNSET: Any = _Unset()
+
+
+class Blueprint(blueprints.Blueprint):
+    """A group of views with a name, a URL prefix, hooks, handlers and commands of its own.
+
+    *cli_group* names the group of its commands: the name of the blueprint unless it is given,
+    ``None`` puts them beside those of the app.
+    """
+
+    def __init__(self, name: str, import_name: str, *args: Any, **kwargs: Any) -> None:
+        self.cli_group: Any = kwargs.pop("cli_group", _UNSET)
+        super().__init__(name, import_name, *args, **kwargs)
+
+    @property
+    def cli(self) -> AppGroup:
+        """The group of commands of this blueprint: ``@shop.cli.command()``."""
+        from .cli import AppGroup
+
+        group = self.__dict__.get("_cli")
+        if group is None:
+            group = self.__dict__["_cli"] = AppGroup(self.name)
+        return group  # type: ignore[no-any-return]

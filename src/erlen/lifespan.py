@@ -1,0 +1,234 @@
+"""Before the first request and after the last: start-up, shutdown, background work."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol, cast
+
+from starlette.routing import BaseRoute, Mount
+
+from .binding import OnLoop
+from .concurrency import ensure_sync, is_async
+from .config import Config
+from .context import Context, ContextApp
+from .errors import SetupTypeError, place_of
+from .proxies import current
+from .signals import got_background_exception, got_serving_exception
+from .typing import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["LifespanApp", "Serving", "Tasks", "run_lifespan", "serving"]
+
+
+class LifespanApp(ContextApp, Protocol):
+    """What start-up and shutdown need of the app above them."""
+
+    config: Config
+    serving_hooks: Serving
+    tasks: Tasks
+
+    @property
+    def routes(self) -> list[BaseRoute]: ...
+    def app_context(self) -> Context[Any]: ...
+    def freeze(self) -> None: ...
+    async def close_worker_pool(self) -> None: ...
+    def log_problem(self, message: str, error: BaseException) -> None: ...
+
+
+class Serving:
+    """What runs around serving, in the order of registration."""
+
+    def __init__(self, lifespan: Callable[..., Any] | None = None) -> None:
+        self.lifespan = lifespan
+        self.hooks: list[tuple[str, Callable[..., Any]]] = []
+
+    def add(self, kind: str, function: Callable[..., Any]) -> None:
+        """Add a hook of *kind* ``"before"``, ``"after"`` or ``"while"``."""
+        generators = inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
+        if kind == "while" and not generators:
+            raise SetupTypeError(
+                f"while_serving takes a generator function with one yield, not {place_of(function)}."
+            )
+        self.hooks.append((kind, function))
+
+
+@asynccontextmanager
+async def serving(app: LifespanApp) -> AsyncIterator[dict[str, Any]]:
+    """Start *app* up, and shut it down at the end; yields the lifespan state.
+
+    Hooks start in the order of registration and end in reverse. When one fails to start,
+    those before it are ended.
+    """
+    state: dict[str, Any] = {}
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(app.app_context())
+        stack.push_async_callback(app.close_worker_pool)
+        stack.push_async_callback(app.tasks.drain, app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"])
+        try:
+            await _start(app, stack, state)
+            app.freeze()
+        except Exception as error:
+            if got_serving_exception.receivers:
+                got_serving_exception.send(app, exception=error, _async_wrapper=ensure_sync)
+            raise
+        yield state
+
+
+async def _start(app: LifespanApp, stack: AsyncExitStack, state: dict[str, Any]) -> None:
+    hooks = app.serving_hooks
+    if hooks.lifespan is not None:
+        found = await stack.enter_async_context(hooks.lifespan(app))
+        state.update(found or {})
+    for route in app.routes:
+        if isinstance(route, Mount):
+            inner: dict[str, Any] = {}
+            await stack.enter_async_context(_mounted(route.app, inner))
+            state.setdefault("erlen.mounts", {})[route] = inner
+    for kind, function in hooks.hooks:
+        step = OnLoop().step(function)
+        if kind == "before":
+            await step()
+        elif kind == "after":
+            stack.push_async_callback(step)
+        else:
+            await stack.enter_async_context(_while(function))
+
+
+@asynccontextmanager
+async def _while(function: Callable[..., Any]) -> AsyncIterator[None]:
+    """Run a ``while_serving`` generator up to its yield, and the rest at the end."""
+    if not is_async(function):
+        function = _as_async_generator(function)
+    generator = cast("AsyncGenerator[None, None]", function())
+    await anext(generator, None)
+    try:
+        yield
+    finally:
+        async for _ in generator:
+            raise RuntimeError(f"{place_of(function)} yields more than once.")
+
+
+def _as_async_generator(function: Callable[..., Any]) -> Callable[[], AsyncIterator[None]]:
+    async def adapted() -> AsyncIterator[None]:
+        for _ in function():
+            yield
+
+    return adapted
+
+
+@asynccontextmanager
+async def _mounted(app: ASGIApp, state: dict[str, Any]) -> AsyncIterator[None]:
+    """Run the lifespan of a mounted app beside ours; one that has none is fine."""
+    inbox: asyncio.Queue[Message] = asyncio.Queue()
+    outbox: asyncio.Queue[Message] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
+
+    async def run() -> None:
+        try:
+            await app(scope, inbox.get, outbox.put)
+        finally:
+            await outbox.put({"type": "lifespan.over"})
+
+    task = asyncio.create_task(run())
+    await inbox.put({"type": "lifespan.startup"})
+    answer = await outbox.get()
+    if answer["type"] == "lifespan.startup.failed":
+        await asyncio.gather(task, return_exceptions=True)
+        raise RuntimeError(f"A mounted app failed to start: {answer.get('message') or app!r}")
+    try:
+        yield
+    finally:
+        if answer["type"] == "lifespan.startup.complete" and not task.done():
+            await inbox.put({"type": "lifespan.shutdown"})
+            await outbox.get()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def run_lifespan(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    manager: AbstractAsyncContextManager[dict[str, Any]],
+    log: Callable[[str, BaseException], None],
+) -> None:
+    """Speak the lifespan protocol of ASGI around *manager*."""
+    await receive()
+    started = False
+    try:
+        async with manager as state:
+            if "state" in scope:
+                scope["state"].update(state)
+            started = True
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+    except Exception as error:
+        phase = "shutdown" if started else "startup"
+        log(f"The {phase} of the app failed", error)
+        message = f"{type(error).__name__}: {error}"
+        await send({"type": f"lifespan.{phase}.failed", "message": message})
+    else:
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+class Tasks:
+    """Work that outlives the response it was started for, and belongs to one app."""
+
+    def __init__(self, app: LifespanApp) -> None:
+        self._app = weakref.ref(app)
+        self.running: set[asyncio.Task[Any]] = set()
+
+    def add(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Run *function*, of either colour, in a fresh app context; from any thread."""
+        step = OnLoop().step(function)
+        self.start(lambda: step(*args, **kwargs), name=getattr(function, "__name__", "task"))
+
+    def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run *coroutine* in a fresh app context; from any thread."""
+        self.start(lambda: coroutine, name=getattr(coroutine, "__name__", "task"))
+
+    def start(self, begin: Callable[[], Any], *, name: str) -> None:
+        """Start a task on the serving loop."""
+        here = current.get()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            if here is None or here.loop is None:
+                raise RuntimeError(
+                    "A background task needs the event loop of an app that is served. Start it"
+                    " from a request, or in 'async with app.serving():'."
+                ) from None
+            here.loop.call_soon_threadsafe(self._begin, here.loop, begin, name)
+        else:
+            self._begin(loop, begin, name)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop, begin: Callable[[], Any], name: str) -> None:
+        task = loop.create_task(self._run(begin, name), name=f"erlen-{name}")
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+
+    async def _run(self, begin: Callable[[], Any], name: str) -> None:
+        app = cast(LifespanApp, self._app())
+        context = app.app_context()
+        context.is_task = True
+        async with context:
+            try:
+                await begin()
+            except Exception as error:
+                app.log_problem(f"The background task {name!r} failed", error)
+                if got_background_exception.receivers:
+                    got_background_exception.send(app, exception=error, _async_wrapper=ensure_sync)
+
+    async def drain(self, timeout: float | None) -> None:
+        """Wait for what runs, up to *timeout* seconds, then cancel it."""
+        loop = asyncio.get_running_loop()
+        mine = {task for task in self.running if task.get_loop() is loop}
+        if not mine:
+            return
+        _, late = await asyncio.wait(mine, timeout=timeout)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)

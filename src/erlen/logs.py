@@ -1,0 +1,44 @@
+"""What is written to the log, and that nobody forges a line of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+__all__ = ["default_handler", "logger_named", "printable"]
+
+default_handler = logging.StreamHandler()
+"""Writes to stderr where the application has configured no logging of its own."""
+default_handler.setFormatter(
+    logging.Formatter("[%(asctime)s] %(levelname)s in %(module)s: %(message)s")
+)
+
+
+def logger_named(name: str, *, debug: bool) -> logging.Logger:
+    """Return the logger of an app; it gets a handler if no other would take its messages."""
+    logger = logging.getLogger(name)
+    if debug and not logger.level:
+        logger.setLevel(logging.DEBUG)
+    if not _has_handler(logger):
+        logger.addHandler(default_handler)
+    return logger
+
+
+def _has_handler(logger: logging.Logger) -> bool:
+    level = logger.getEffectiveLevel()
+    node: Any = logger
+    while node is not None:
+        if any(handler.level <= level for handler in node.handlers):
+            return True
+        node = node.parent if node.propagate else None
+    return False
+
+
+def printable(text: str) -> str:
+    """Return *text* with control characters and line breaks shown as escapes.
+
+    What a client sends ends up in log lines; it must not begin a new one.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

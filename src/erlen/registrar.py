@@ -1,0 +1,404 @@
+"""Every decorator of an app and of a blueprint. Writes data down; runs nothing."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Iterable
+from functools import partialmethod
+from pathlib import Path
+from typing import IO, Any, TypeVar, cast
+
+from .concurrency import is_async
+from .errors import SetupTypeError, SetupValueError, place_of
+from .exceptions import HTTPException, default_exceptions
+from .files import serve_static
+from .packages import root_path_of
+from .proxies import current
+from .registry import Inline, Registry, Rule, methods_of
+from .responses import Response
+from .typing import ErrorHandler, View
+
+__all__ = ["Registrar", "setupmethod"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_URL_KEYWORDS = frozenset(
+    {
+        "alias",
+        "build_only",
+        "defaults",
+        "host",
+        "merge_slashes",
+        "redirect_to",
+        "strict_slashes",
+        "subdomain",
+        "websocket",
+    }
+)
+_VIEW_KEYWORDS = frozenset(
+    {"body_timeout", "inline", "max_content_length", "session", "stream_body"}
+)
+
+
+def setupmethod(method: F) -> F:
+    """Refuse *method* once the app has begun to serve: it would change nothing any more."""
+
+    @functools.wraps(method)
+    def checked(self: Registrar, /, *args: Any, **kwargs: Any) -> Any:
+        self.check_setup(method.__name__)
+        return method(self, *args, **kwargs)
+
+    return cast(F, checked)
+
+
+class Registrar:
+    """What an app and a blueprint have in common: they take registrations.
+
+    *import_name* is the name of the module, usually ``__name__``; the folders are relative to
+    where that lies, or to *root_path*.
+    """
+
+    def __init__(
+        self,
+        import_name: str,
+        *,
+        static_folder: str | Path | None = None,
+        static_url_path: str | None = None,
+        template_folder: str | Path | None = None,
+        root_path: str | None = None,
+    ) -> None:
+        self.import_name = import_name
+        self.root_path = root_path if root_path is not None else root_path_of(import_name)
+        self.template_folder = str(template_folder) if template_folder is not None else None
+        self.registry = Registry()
+        self._static_folder = (
+            str(static_folder).rstrip("/\\") if static_folder is not None else None
+        )
+        self._static_url_path = static_url_path
+
+    def get_send_file_max_age(self, filename: str | None) -> int | None:
+        """Return how many seconds caches may keep a file; ``None`` asks each time."""
+        raise NotImplementedError
+
+    def check_setup(self, name: str) -> None:
+        """Raise a :class:`~erlen.errors.SetupError` if nothing may be registered any more."""
+        raise NotImplementedError
+
+    # -- rules -----------------------------------------------------------------------------
+
+    def route(self, rule: str, **options: Any) -> Callable[[F], F]:
+        """Serve *rule* with the decorated view.
+
+        ``methods`` (GET unless given), ``endpoint`` (the name of the function unless given),
+        ``defaults``, ``strict_slashes``, ``merge_slashes``, ``subdomain``, ``host``, ``alias``,
+        ``redirect_to``, ``build_only`` and ``provide_automatic_options`` are Flask's. ``inline``
+        runs a ``def`` view on the event loop, because it never blocks; ``stream_body`` does not
+        read the body ahead of a ``def`` view; ``max_content_length`` (bytes) and
+        ``body_timeout`` (seconds) replace the limits of the app, ``None`` lifts them;
+        ``session=False`` does not open the session ahead.
+        """
+
+        def register(view: F) -> F:
+            endpoint = options.pop("endpoint", None)
+            self.add_url_rule(rule, endpoint, view, **options)
+            return view
+
+        return register
+
+    def _method_route(self, method: str, rule: str, **options: Any) -> Callable[[F], F]:
+        if "methods" in options:
+            raise SetupTypeError(
+                f"{method.lower()}({rule!r}) takes no 'methods'. Use route() for several."
+            )
+        return self.route(rule, methods=[method], **options)
+
+    get = partialmethod(_method_route, "GET")
+    post = partialmethod(_method_route, "POST")
+    put = partialmethod(_method_route, "PUT")
+    patch = partialmethod(_method_route, "PATCH")
+    delete = partialmethod(_method_route, "DELETE")
+
+    def websocket(self, rule: str, **options: Any) -> Callable[[F], F]:
+        """Serve websockets at *rule* with the decorated ``async def`` view."""
+        return self.route(rule, websocket=True, **options)
+
+    def add_websocket(
+        self, rule: str, endpoint: str | None = None, view_func: View | None = None, **options: Any
+    ) -> None:
+        """Serve websockets at *rule* with *view_func* (Quart's name)."""
+        self.add_url_rule(rule, endpoint, view_func, websocket=True, **options)
+
+    @setupmethod
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: View | None = None,
+        provide_automatic_options: bool | None = None,
+        **options: Any,
+    ) -> None:
+        """Serve *rule* with *view_func*; without one the endpoint gets its view later.
+
+        :raises SetupError: if the rule is wrong, or the endpoint names another view already.
+        """
+        endpoint = _endpoint_of(rule, endpoint, view_func)
+        methods = _methods_of(rule, options.pop("methods", None), view_func)
+        unknown = options.keys() - _URL_KEYWORDS - _VIEW_KEYWORDS
+        if unknown:
+            known = ", ".join(sorted(_URL_KEYWORDS | _VIEW_KEYWORDS | {"methods", "endpoint"}))
+            raise SetupTypeError(
+                f"route({rule!r}) got an unknown keyword {sorted(unknown)[0]!r}. Known are {known}."
+            )
+        if not rule.startswith("/") and self.needs_slash(rule):
+            raise SetupValueError(
+                f"A URL rule begins with a slash: {rule!r}. Write {'/' + rule!r}."
+            )
+        if options.get("websocket"):
+            _refuse_def_websocket(rule, view_func)
+            methods = None
+        automatic = _automatic_options(provide_automatic_options, methods, view_func)
+        view_options = {key: options.pop(key) for key in tuple(options) if key in _VIEW_KEYWORDS}
+        if view_func is not None:
+            self.registry.add_view(endpoint, view_func, rule)
+        options["defaults"] = dict(options.get("defaults") or {})
+        self.add_rule(
+            Rule(
+                rule=rule,
+                endpoint=endpoint,
+                view=view_func,
+                methods=methods_of(methods),
+                automatic_options=automatic is not False and methods is not None,
+                options={**view_options, "automatic": automatic},
+                **options,
+            )
+        )
+
+    def needs_slash(self, rule: str) -> bool:
+        """Say whether *rule* is the whole path, and so begins with a slash."""
+        return True
+
+    def add_rule(self, rule: Rule) -> None:
+        """Take *rule* down."""
+        self.registry.rules.append(rule)
+
+    @setupmethod
+    def endpoint(self, endpoint: str) -> Callable[[F], F]:
+        """Name the decorated view, for rules that were added without one."""
+
+        def register(view: F) -> F:
+            self.registry.views[endpoint] = view
+            return view
+
+        return register
+
+    # -- hooks -----------------------------------------------------------------------------
+
+    def _hook(self, kind: str, hook: Any, inline: bool) -> Any:
+        self.check_setup(kind)
+
+        def register(function: Any) -> Any:
+            step = Inline(function) if inline else function
+            self.registry.hooks[kind][""].append(step)
+            return function
+
+        return register if hook is None else register(hook)
+
+    def before_request(self, hook: F | None = None, *, inline: bool = False) -> F:
+        """Run *hook* before each view here; what it returns, unless ``None``, is the answer."""
+        return cast(F, self._hook("before_request", hook, inline))
+
+    def after_request(self, hook: F | None = None, *, inline: bool = False) -> F:
+        """Run *hook* with each response of the views here; it returns the response."""
+        return cast(F, self._hook("after_request", hook, inline))
+
+    def teardown_request(self, hook: F | None = None, *, inline: bool = False) -> F:
+        """Run *hook* at the end of each request with the unhandled exception, or ``None``."""
+        return cast(F, self._hook("teardown_request", hook, inline))
+
+    def before_websocket(self, hook: F | None = None, *, inline: bool = False) -> F:
+        """Run *hook* before each websocket view; what it returns refuses the websocket."""
+        return cast(F, self._hook("before_websocket", hook, inline))
+
+    def after_websocket(self, hook: F | None = None, *, inline: bool = False) -> F:
+        """Run *hook* after each websocket view, with its response or ``None``."""
+        return cast(F, self._hook("after_websocket", hook, inline))
+
+    def teardown_websocket(self, hook: F | None = None, *, inline: bool = False) -> F:
+        """Run *hook* at the end of each websocket with the exception, or ``None``."""
+        return cast(F, self._hook("teardown_websocket", hook, inline))
+
+    def url_value_preprocessor(self, hook: F) -> F:
+        """Run ``hook(endpoint, values)`` before the before hooks; it may change *values*."""
+        return cast(F, self._hook("url_value_preprocessor", hook, False))
+
+    def url_defaults(self, hook: F) -> F:
+        """Run ``hook(endpoint, values)`` when a URL is built here; it may add to *values*."""
+        return cast(F, self._hook("url_defaults", hook, False))
+
+    def context_processor(self, hook: F) -> F:
+        """Add what *hook* returns, a dict, to the variables of templates rendered here."""
+        return cast(F, self._hook("context_processor", hook, False))
+
+    # -- errors ----------------------------------------------------------------------------
+
+    def errorhandler(self, code_or_exception: type[Exception] | int) -> Callable[[F], F]:
+        """Answer errors of a class, or of a status code, with the decorated function."""
+
+        def register(handler: F) -> F:
+            self.register_error_handler(code_or_exception, handler)
+            return handler
+
+        return register
+
+    @setupmethod
+    def register_error_handler(
+        self, code_or_exception: type[Exception] | int, f: ErrorHandler
+    ) -> None:
+        """Answer errors of a class, or of a status code, with *f*.
+
+        :raises SetupTypeError: for an instance instead of a class.
+        :raises SetupValueError: for a class that is no exception, or an unknown code.
+        """
+        kind, code = error_key(code_or_exception)
+        self.registry.error_handlers[""][code][kind] = f
+
+    # -- files -----------------------------------------------------------------------------
+
+    @property
+    def static_folder(self) -> str | None:
+        """The folder of static files as an absolute path; ``None`` if there is none."""
+        if self._static_folder is None:
+            return None
+        return str(Path(self.root_path) / self._static_folder)
+
+    @static_folder.setter
+    def static_folder(self, value: str | Path | None) -> None:
+        self._static_folder = str(value).rstrip("/\\") if value is not None else None
+
+    @property
+    def has_static_folder(self) -> bool:
+        """Whether there are static files."""
+        return self._static_folder is not None
+
+    @property
+    def static_url_path(self) -> str | None:
+        """The URL prefix of static files; the name of the folder unless it was given."""
+        if self._static_url_path is not None:
+            return self._static_url_path.rstrip("/")
+        if self._static_folder is None:
+            return None
+        name = Path(self._static_folder).name
+        return f"/{name}".rstrip("/")
+
+    def add_static_rule(self, **options: Any) -> None:
+        """Serve the static folder, if there is one."""
+        if self.has_static_folder:
+            self.add_url_rule(
+                f"{self.static_url_path}/<path:filename>", "static", static_view(self), **options
+            )
+
+    async def send_static_file(self, filename: str) -> Response:
+        """Return a file of the static folder as a response."""
+        folder = self.static_folder
+        if folder is None:
+            raise RuntimeError(f"{self!r} has no static folder. Pass static_folder=.")
+        return await serve_static(
+            folder,
+            filename,
+            root=self.root_path,
+            conditions=current.get().request,
+            max_age=self.get_send_file_max_age(filename),
+        )
+
+    def open_resource(
+        self, resource: str, mode: str = "rb", encoding: str | None = "utf-8"
+    ) -> IO[Any]:
+        """Open a file below :attr:`root_path` for reading.
+
+        :raises ValueError: for a mode other than ``"r"``, ``"rt"`` and ``"rb"``.
+        """
+        if mode not in {"r", "rt", "rb"}:
+            raise ValueError(f"Resources can only be opened for reading. The mode was {mode!r}.")
+        path = Path(self.root_path) / resource
+        return open(path, mode, encoding=None if mode == "rb" else encoding)
+
+
+def static_view(registrar: Registrar) -> View:
+    """Return the view of a static folder; it does not keep its owner alive."""
+    owner = weakref.ref(registrar)
+
+    async def static(filename: str) -> Response:
+        return await cast(Registrar, owner()).send_static_file(filename)
+
+    return static
+
+
+def error_key(code_or_exception: type[Exception] | int) -> tuple[type[Exception], int | None]:
+    """Return the class and the status code under which a handler is kept."""
+    if isinstance(code_or_exception, int):
+        kind = default_exceptions.get(code_or_exception)
+        if kind is None:
+            raise SetupValueError(
+                f"{code_or_exception!r} is not a recognized HTTP error code. Use a subclass of"
+                " HTTPException with that code instead."
+            )
+        return kind, code_or_exception
+    if isinstance(code_or_exception, Exception):
+        raise SetupTypeError(
+            f"{code_or_exception!r} is an instance, not a class. Handlers can only be registered"
+            " for exception classes or HTTP error codes."
+        )
+    if not (isinstance(code_or_exception, type) and issubclass(code_or_exception, Exception)):
+        raise SetupValueError(
+            f"{code_or_exception!r} is not a subclass of Exception. Handlers can only be"
+            " registered for exception classes or HTTP error codes."
+        )
+    if issubclass(code_or_exception, HTTPException):
+        return code_or_exception, code_or_exception.code
+    return code_or_exception, None
+
+
+def _endpoint_of(rule: str, endpoint: str | None, view: View | None) -> str:
+    if endpoint is not None:
+        return endpoint
+    if view is None:
+        raise SetupTypeError(f"The rule {rule!r} needs a view or an endpoint.")
+    name: str | None = getattr(view, "__name__", None)
+    if name is None:
+        raise SetupTypeError(
+            f"{view!r} has no __name__ that could be its endpoint. Pass endpoint= for {rule!r}."
+        )
+    return name
+
+
+def _methods_of(rule: str, methods: Any, view: View | None) -> Iterable[str] | None:
+    if methods is None:
+        methods = getattr(view, "methods", None) or ("GET",)
+    if isinstance(methods, str):
+        raise SetupTypeError(
+            f"Allowed methods must be a list of strings, for example:"
+            f' @app.route({rule!r}, methods=["POST"]). It was {methods!r}.'
+        )
+    required = getattr(view, "required_methods", ())
+    return [*methods, *required]
+
+
+def _automatic_options(
+    asked: bool | None, methods: Iterable[str] | None, view: View | None
+) -> bool | None:
+    """Say whether the framework answers OPTIONS; ``None`` leaves it to the configuration."""
+    if asked is None:
+        asked = getattr(view, "provide_automatic_options", None)
+    if asked is None and "OPTIONS" in {method.upper() for method in methods or ()}:
+        return False
+    return asked
+
+
+def _refuse_def_websocket(rule: str, view: View | None) -> None:
+    if view is not None and not is_async(view):
+        raise SetupTypeError(
+            f"The websocket view {place_of(view)} of {rule!r} is def. A websocket waits for"
+            " messages all the time, and a def view would hold a thread while it does. Write"
+            " async def, and run_sync(f) for what blocks."
+        )

@@ -1,0 +1,138 @@
+"""Views that are classes. Knows nothing of routing: ``as_view`` makes a plain view of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from inspect import iscoroutinefunction
+from typing import Any, ClassVar
+
+from .concurrency import is_async
+from .errors import SetupTypeError
+from .exceptions import MethodNotAllowed
+from .globals import request
+
+__all__ = ["MethodView", "View"]
+
+# A method allow-list: the attribute that serves a method is looked up in here, never by what a
+# client sent.
+_HTTP_METHODS = frozenset(
+    {"get", "post", "head", "options", "delete", "put", "trace", "patch", "query"}
+)
+
+
+class View:
+    """A view whose work is done by :meth:`dispatch_request`, which may be ``async def``."""
+
+    methods: ClassVar[Collection[str] | None] = None
+    """The methods that it answers; ``None`` leaves that to the rule."""
+    provide_automatic_options: ClassVar[bool | None] = None
+    decorators: ClassVar[list[Callable[..., Any]]] = []
+    """Applied to the view function, the first one innermost."""
+    init_every_request: ClassVar[bool] = True
+    """Whether each request gets an instance of its own; without, they share one."""
+
+    def dispatch_request(self, **values: Any) -> Any:
+        """Answer the request. Subclasses must override this."""
+        raise NotImplementedError
+
+    @classmethod
+    def as_view(cls, name: str, *class_args: Any, **class_kwargs: Any) -> Callable[..., Any]:
+        """Return a view function with the endpoint *name*; arguments go to the class."""
+        if cls._is_async():
+            view = cls._async_view(class_args, class_kwargs)
+        else:
+            view = cls._plain_view(class_args, class_kwargs)
+        for decorator in cls.decorators:
+            view.__name__ = name
+            view.__module__ = cls.__module__
+            view = decorator(view)
+        function: Any = view
+        function.view_class = cls
+        function.__name__ = name
+        function.__doc__ = cls.__doc__
+        function.__module__ = cls.__module__
+        function.methods = cls.methods
+        function.provide_automatic_options = cls.provide_automatic_options
+        return view
+
+    @classmethod
+    def _is_async(cls) -> bool:
+        return is_async(cls.dispatch_request)
+
+    @classmethod
+    def _instances(cls, args: Any, kwargs: Any) -> Callable[[Any], Any]:
+        if cls.init_every_request:
+            # The class is looked up on the function, so that tests may patch it there.
+            return lambda view: view.view_class(*args, **kwargs)
+        shared = cls(*args, **kwargs)
+        return lambda view: shared
+
+    @classmethod
+    def _async_view(cls, args: Any, kwargs: Any) -> Callable[..., Any]:
+        instance = cls._instances(args, kwargs)
+
+        async def view(**values: Any) -> Any:
+            result = instance(view).dispatch_request(**values)
+            return await result if hasattr(result, "__await__") else result
+
+        return view
+
+    @classmethod
+    def _plain_view(cls, args: Any, kwargs: Any) -> Callable[..., Any]:
+        instance = cls._instances(args, kwargs)
+
+        def view(**values: Any) -> Any:
+            return instance(view).dispatch_request(**values)
+
+        return view
+
+
+class MethodView(View):
+    """A view with one method for each HTTP method: ``get``, ``post`` and so on.
+
+    They are all ``async def`` or all ``def``; HEAD is answered by ``get`` unless there is a
+    ``head``.
+
+    :raises SetupTypeError: if a class mixes the colours.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "methods" not in cls.__dict__:
+            methods = {name.upper() for name in _HTTP_METHODS if hasattr(cls, name)}
+            for base in cls.__bases__:
+                methods.update(getattr(base, "methods", None) or ())
+            if methods:
+                cls.methods = methods
+        cls._is_async()
+
+    @classmethod
+    def _handlers(cls) -> dict[str, Any]:
+        names = {method.lower() for method in cls.methods or ()}
+        return {name: getattr(cls, name) for name in names if hasattr(cls, name)}
+
+    @classmethod
+    def _is_async(cls) -> bool:
+        colours = {name: iscoroutinefunction(f) for name, f in cls._handlers().items()}
+        if len(set(colours.values())) > 1:
+            asynchronous = sorted(name for name, is_one in colours.items() if is_one)
+            plain = sorted(name for name, is_one in colours.items() if not is_one)
+            raise SetupTypeError(
+                f"{cls.__qualname__} mixes colours: {', '.join(asynchronous)} are async def and"
+                f" {', '.join(plain)} are def. One class is one view: make them all async def,"
+                " or all def."
+            )
+        return any(colours.values())
+
+    def dispatch_request(self, **values: Any) -> Any:
+        """Call the method for the method of the request."""
+        method = request.method
+        allowed = {name.upper() for name in self.methods or ()}
+        if method not in allowed and not (method == "HEAD" and "GET" in allowed):
+            raise MethodNotAllowed(allowed)
+        handler = getattr(self, method.lower(), None)
+        if handler is None and method == "HEAD":
+            handler = getattr(self, "get", None)
+        if handler is None:
+            raise MethodNotAllowed(allowed)
+        return handler(**values)
