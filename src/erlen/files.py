@@ -128,23 +128,26 @@ async def serve_static(
     """Return what :func:`send_from_directory` does, without blocking the loop.
 
     Finding a file and reading its first chunk take one hop to a thread together. *fallback*
-    is a file of *directory* that is sent, uncached, in place of a page that does not exist:
-    to clients that take HTML, for a path whose last segment has no extension.
+    is a file of *directory* that is sent in place of a page that does not exist: to clients
+    that take HTML, for a path whose last segment has no extension. *max_age* is never that of
+    the fallback, for it names the files of the version it belongs to.
 
     :raises NotFound: if there is neither the file nor a fallback for it.
     """
 
+    def find(path: str) -> Response:
+        age = None if path == fallback else max_age
+        return send_from_directory(
+            directory, path, root=root, conditions=conditions, max_age=age, **options
+        )
+
     def look_up() -> Response:
         try:
-            response = send_from_directory(
-                directory, path, root=root, conditions=conditions, max_age=max_age, **options
-            )
+            response = find(path)
         except NotFound:
             if fallback is None or not _asks_for_a_page(conditions, path):
                 raise
-            response = send_from_directory(
-                directory, fallback, root=root, conditions=conditions, **options
-            )
+            response = find(fallback)
         if isinstance(response.stream, FileStream):
             response.stream.fetch()
         return response

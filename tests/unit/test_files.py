@@ -1045,6 +1045,12 @@ async def test_a_file_that_exists_is_never_the_fallback(folder):
     assert response.headers["cache-control"] == "public, max-age=60"
 
 
+async def test_the_fallback_is_never_cached_under_its_own_name_either(folder):
+    response = await static(folder, "index.html", fallback="index.html", max_age=60)
+
+    assert response.headers["cache-control"] == "no-cache"
+
+
 async def test_without_a_fallback_nothing_takes_its_place(folder):
     with pytest.raises(NotFound):
         await static(folder, "users", Asking({"accept": "text/html"}))
