@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.floors import broken_floors, core_files, over_size, refused
+from tests.architecture.floors import FLOOR_OF, broken_floors, core_files, over_size, refused
 
 SOURCE = Path(__file__).parents[2] / "src" / "erlen"
 
@@ -61,8 +61,8 @@ def test_an_import_of_a_floor_above_is_named_with_both_floors(tmp_path, text):
     root = house(tmp_path, {"errors.py": text, "app.py": ""})
 
     assert broken_floors(root) == [
-        "erlen.errors (line 2) imports erlen.app, but errors lives on floor 0"
-        " and app above it, on floor 10."
+        f"erlen.errors (line 2) imports erlen.app, but errors lives on floor {FLOOR_OF['errors']}"
+        f" and app above it, on floor {FLOOR_OF['app']}."
     ]
 
 
@@ -70,16 +70,19 @@ def test_a_public_name_of_the_package_lives_on_the_top_floor(tmp_path):
     root = house(tmp_path, {"helpers.py": "from erlen import Erlen"})
 
     assert broken_floors(root) == [
-        "erlen.helpers (line 1) imports erlen.__init__, but helpers lives on floor 12"
-        " and __init__ above it, on floor 17."
+        "erlen.helpers (line 1) imports erlen.__init__, but helpers lives on floor"
+        f" {FLOOR_OF['helpers']} and __init__ above it, on floor {FLOOR_OF['__init__']}."
     ]
 
 
 def test_modules_of_one_floor_do_not_import_each_other(tmp_path):
-    root = house(tmp_path, {"requests.py": "", "files.py": "from .requests import Request"})
+    root = house(
+        tmp_path, {"requests.py": "from .websockets import WebSocket", "websockets.py": ""}
+    )
 
     assert broken_floors(root) == [
-        "erlen.files (line 1) imports erlen.requests, but both live on floor 6."
+        "erlen.requests (line 1) imports erlen.websockets, but both live on floor"
+        f" {FLOOR_OF['requests']}."
     ]
 
 
@@ -100,8 +103,8 @@ def test_a_module_deep_in_a_folder_lives_on_the_floor_of_the_folder(tmp_path):
     )
 
     assert broken_floors(root) == [
-        "erlen.json.tag (line 1) imports erlen.app, but json lives on floor 2"
-        " and app above it, on floor 10."
+        "erlen.json.tag (line 1) imports erlen.app, but json lives on floor"
+        f" {FLOOR_OF['json']} and app above it, on floor {FLOOR_OF['app']}."
     ]
 
 
