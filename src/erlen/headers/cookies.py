@@ -58,7 +58,7 @@ def dump_cookie(
     key: str,
     value: str = "",
     *,
-    max_age: timedelta | int | None = None,
+    max_age: timedelta | float | None = None,
     expires: datetime | float | str | None = None,
     path: str | None = "/",
     domain: str | None = None,
@@ -69,7 +69,7 @@ def dump_cookie(
 ) -> str:
     """Write the value of a ``Set-Cookie`` header.
 
-    *max_age* is in seconds; *expires* is a date, seconds since the epoch, or a string that is
+    *max_age* is in seconds, rounded down; *expires* is a date, seconds since the epoch, or a string that is
     written as it is. *samesite* is ``"Strict"``, ``"Lax"`` or ``"None"`` in any case.
     *partitioned* makes the cookie *secure* too, as browsers ask for.
 
@@ -170,10 +170,13 @@ def _domain(key: str, domain: str) -> str:
     return encoded
 
 
-def _seconds(key: str, max_age: timedelta | int) -> int:
-    if isinstance(max_age, timedelta):
-        return int(max_age.total_seconds())
-    return int(max_age)
+def _seconds(key: str, max_age: timedelta | float) -> int:
+    try:
+        return int(max_age.total_seconds() if isinstance(max_age, timedelta) else max_age)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"Cookie {key!r} cannot have max_age={max_age!r}: give seconds or a timedelta."
+        ) from None
 
 
 def _samesite(key: str, samesite: str) -> str:
