@@ -49,7 +49,7 @@ class OnLoop:
         if is_async(context.app.session_interface.open_session):
             await context.open_session()
         else:
-            await hop(context, lambda: context.session)
+            await hop(context, lambda: context.untouched_session)
 
     async def save_session(self, context: Context[Any], response: Response) -> None:
         """Write the session into the response."""

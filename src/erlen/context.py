@@ -232,7 +232,17 @@ class Context(Generic[AppT]):
 
     @property
     def session(self) -> SessionMixin:
-        """The session, opened when it is first touched."""
+        """The session, opened when it is first touched, and marked as looked at."""
+        session = self.untouched_session
+        # The C parts of Python read a dict past its methods, so the mark is set here.
+        mark = getattr(session, "mark_accessed", None)
+        if mark is not None:
+            mark()
+        return session
+
+    @property
+    def untouched_session(self) -> SessionMixin:
+        """The session, for those who may look at it or not."""
         if self.closed:
             raise ContextError(OVER)
         if self.opened is _UNOPENED:

@@ -142,7 +142,7 @@ async def _answer_foreign(context: Context[Any]) -> Foreign:
     child = cast("dict[str, Any]", context.params)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["session"] = context.session
+        scope["session"] = context.untouched_session
         _enter(route, scope, child)
         await route.handle(scope, receive, send)
 
@@ -159,6 +159,6 @@ def _enter(route: BaseRoute, scope: Scope, child: dict[str, Any]) -> None:
 async def _foreign_websocket(context: Context[Any]) -> None:
     route = cast(BaseRoute, context.route)
     scope = context.scope
-    scope["session"] = context.session
+    scope["session"] = context.untouched_session
     _enter(route, scope, cast("dict[str, Any]", context.params))
     await route.handle(scope, context.receive, context.send)

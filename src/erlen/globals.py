@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from . import json
 from .app import App
 from .context import MISSING_APP, MISSING_REQUEST, AppGlobals, Context
 from .errors import ContextError
@@ -91,6 +92,14 @@ def has_app_context() -> bool:
     context: Context[Any] | None = _current.get()
     return context is not None and not context.closed
 
+
+def _json_provider() -> json.JSONProvider | None:
+    context: Context[Any] | None = _current.get()
+    return context.app.json if context is not None else None
+
+
+# erlen.json.dumps writes as the current app does; the module itself knows no app.
+json.use_provider(_json_provider)
 
 if TYPE_CHECKING:
 

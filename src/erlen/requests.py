@@ -554,9 +554,9 @@ class Request(Connection):
         if self._spool is not None:
             self._spool.close()
         if self._form is not None:
-            for file in self._form.files.listvalues():
-                for upload in file:
-                    upload.stream.close()
+            for uploads in self._form.files.listvalues():
+                for upload in uploads:
+                    upload.close()
 
 
 _UNREAD = object()
@@ -571,9 +571,14 @@ def on_loop_thread() -> bool:
     return True
 
 
+_FORM_KEYS = {"max_memory": "MAX_FORM_MEMORY_SIZE", "max_parts": "MAX_FORM_PARTS"}
+
+
 def _refused(error: FormError) -> HTTPException:
+    """Return the answer to a form that is broken, or larger than the limits allow."""
     if isinstance(error, FormTooLarge):
-        return RequestEntityTooLarge(str(error))
+        key = _FORM_KEYS.get(error.limit_name, error.limit_name)
+        return RequestEntityTooLarge(f"{error} ({key}).")
     return BadRequest(str(error))
 
 
