@@ -157,7 +157,7 @@ def send_file(path_or_file: Any, **options: Any) -> Response:
     ``download_name``, ``conditional``, ``etag``, ``last_modified`` and ``max_age`` (seconds)
     are as in Flask.
 
-    :raises NotFound: 404, if there is no such file.
+    :raises FileNotFoundError: if there is no such file.
     """
     return file_response(path_or_file, **_file_options(options))
 
@@ -173,7 +173,8 @@ def send_from_directory(directory: Any, path: str, **options: Any) -> Response:
 def _file_options(options: dict[str, Any]) -> dict[str, Any]:
     context = context_here(MISSING_APP)
     app = context.app
-    options.setdefault("max_age", app.get_send_file_max_age)
+    if options.get("max_age") is None:
+        options["max_age"] = app.get_send_file_max_age
     return {
         "root": app.root_path,
         "conditions": context.request if context.has_request else None,

@@ -303,12 +303,15 @@ class Registrar:
         folder = self.static_folder
         if folder is None:
             raise RuntimeError(f"{self!r} has no static folder. Pass static_folder=.")
+        context = current.get()
         return await serve_static(
             folder,
             filename,
             root=self.root_path,
-            conditions=current.get().request,
+            conditions=context.request,
             max_age=self.get_send_file_max_age(filename),
+            response_class=context.app.response_class,
+            use_x_sendfile=context.app.config["USE_X_SENDFILE"],
         )
 
     def open_resource(

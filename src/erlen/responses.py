@@ -818,6 +818,9 @@ def _listed(value: str | Iterable[str] | None) -> str | None:
     return value if value is None or isinstance(value, str) else ", ".join(value)
 
 
+_SCRIPTS = ("javascript:", "data:", "vbscript:")
+
+
 def redirect(location: str, code: int = 302, Response: type[Response] = Response) -> Response:
     """Return a response that sends the client to *location*.
 
@@ -841,4 +844,6 @@ def _header_url(location: str) -> str:
     """Percent-encode what an URL may show but a header may not carry."""
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in location):
         raise ValueError(f"A URL has no control characters: {location!r}")
+    if location.lstrip().lower().startswith(_SCRIPTS):
+        raise ValueError(f"A redirect leads to a page, not to a script: {location!r}")
     return quote(location, safe="!#$%&'()*+,/:;=?@[]~")

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 
 from .files import serve_static
 from .proxies import current
-from .routing import route_path
+from .routes import route_path
 from .typing import Receive, Scope, Send
 
 __all__ = ["StaticRoute"]
