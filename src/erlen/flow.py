@@ -26,7 +26,7 @@ from .proxies import current
 from .registry import Inline, Registry
 from .requests import Request
 from .responses import Response
-from .results import Foreign, Results
+from .results import Foreign, Results, WrongResult
 from .signals import (
     appcontext_popped,
     appcontext_pushed,
@@ -159,13 +159,8 @@ class Flow:
         """Convert what a view returned; the error for a wrong value names the view."""
         try:
             return cast(Response, context.app.make_response(value))
-        except TypeError as error:
-            view = context.app.registry.views.get(context.endpoint)
-            if view is None:
-                raise
-            raise TypeError(
-                f"The view {place_of(view)} did not return a valid response. {error}"
-            ) from error
+        except WrongResult as error:
+            raise _naming_the_view(context, error) from None
 
     async def finish(self, context: Context[Any], response: Response) -> Response:
         """Run what comes after the view, save the session, announce the response."""
@@ -203,6 +198,8 @@ class Flow:
     async def recover(self, context: Context[Any], error: Exception) -> Response:
         """Turn an error of a hook or a view into a response, or raise it again."""
         app = context.app
+        if isinstance(error, WrongResult):
+            error = _naming_the_view(context, error)
         if isinstance(error, BadRequestKeyError) and (
             app.debug or app.config["TRAP_BAD_REQUEST_ERRORS"]
         ):
@@ -360,6 +357,12 @@ async def _first(steps: Sequence[Step]) -> Any:
         if value is not None:
             return value
     return None
+
+
+def _naming_the_view(context: Context[Any], error: WrongResult) -> TypeError:
+    view = context.app.registry.views.get(context.endpoint)
+    name = f"view {place_of(view)}" if view is not None else "hook or handler"
+    return TypeError(f"The {name} did not return a valid response. {error}")
 
 
 def _is_trapped(app: FlowApp, error: StarletteHTTPException) -> bool:

@@ -185,11 +185,7 @@ def _bare(
         try:
             try:
                 value = await view(**(context.params or {}))
-                response = (
-                    convert(value)
-                    if convert is not None and value is not None
-                    else flow.to_response(context, value)
-                )
+                response = convert(value) if convert is not None else context.app.make_response(value)
                 if response.stream is not None and not response.head_first:
                     await response.prime()
                 if context.untidy and not isinstance(response, Foreign):

@@ -17,13 +17,17 @@ from .json import JSONProvider
 from .responses import Response, content_length
 from .typing import ASGIApp
 
-__all__ = ["Foreign", "Results"]
+__all__ = ["Foreign", "Results", "WrongResult"]
 
 _HTML = (b"content-type", b"text/html; charset=utf-8")
 # These keep their whole body in .body and send it as our own Response does.
 _PLAIN = frozenset(
     {StarletteResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse}
 )
+
+
+class WrongResult(TypeError):
+    """A view returned something that is no response; whoever knows the view names it."""
 
 
 class Foreign(Response):
@@ -76,7 +80,7 @@ class Results:
     def convert(self, value: Any) -> Response:
         """Return the response for *value*.
 
-        :raises TypeError: if it is nothing that a view may return.
+        :raises WrongResult: if it is nothing that a view may return.
         """
         converter = self.converters.get(type(value))
         if converter is not None:
@@ -118,7 +122,7 @@ class Results:
             else:
                 status = second
         else:
-            raise TypeError(
+            raise WrongResult(
                 "The view function did not return a valid response tuple. The tuple must have"
                 " the form (body, status, headers), (body, status), or (body, headers). It was"
                 f" {value!r}."
@@ -126,7 +130,7 @@ class Results:
         response = self.convert(body)
         if status is not None:
             if not isinstance(status, (int, str, HTTPStatus)):
-                raise TypeError(
+                raise WrongResult(
                     f"A status is a number or a line such as '404 Not Found': {status!r}"
                 )
             response.status = status
@@ -148,17 +152,17 @@ class Results:
         ):
             return self._from_json(value)
         if isawaitable(value):
-            raise TypeError(
+            raise WrongResult(
                 f"It returned {type(cast(object, value)).__name__}, which nobody awaited. Is an"
                 " 'await' missing?"
             )
         if value is None:
-            raise TypeError(
+            raise WrongResult(
                 "The function either returned None or ended without a return statement."
             )
         if callable(value):
             return Foreign(value)
-        raise TypeError(
+        raise WrongResult(
             "The return type must be a string, dict, list, tuple with headers or status,"
             " Response instance, dataclass, generator, or ASGI callable, but it was a"
             f" {type(value).__name__}: {value!r}."
