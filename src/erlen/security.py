@@ -114,6 +114,8 @@ def _hash(secret: bytes, salt: bytes, method: str) -> tuple[str, str]:
     name, *given = method.split(":")
     if name == "scrypt" and len(given) in {0, 3}:
         cost, block_size, parallelism = (int(each) for each in given or _SCRYPT_DEFAULTS)
+        if min(cost, block_size, parallelism) < 1:
+            raise ValueError(f"{method!r} has a parameter below 1.")
         memory = 132 * cost * block_size * parallelism
         digest = hashlib.scrypt(
             secret, salt=salt, n=cost, r=block_size, p=parallelism, maxmem=memory

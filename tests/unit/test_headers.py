@@ -390,7 +390,7 @@ WRITES = [
 def test_no_way_to_write_lets_an_injection_in(write, name, value):
     headers = Headers({"b": "1"})
 
-    with pytest.raises(ValueError, match="[Hh]eader"):
+    with pytest.raises(ValueError, match=r"[Hh]eader"):
         write(headers, name, value)
 
     assert headers.raw == [(b"b", b"1")]

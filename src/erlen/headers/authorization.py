@@ -133,7 +133,10 @@ class WWWAuthenticate:
     def from_header(cls, value: str | None) -> Self | None:
         """Parse a header with one challenge; ``None`` if there is none."""
         scheme, _, rest = (value or "").strip().partition(" ")
-        return cls(scheme, *_parse_rest(rest.strip())) if is_token(scheme) else None
+        if not is_token(scheme):
+            return None
+        parameters, token = _parse_rest(rest.strip())
+        return cls(scheme, {k: v for k, v in parameters.items() if is_token(k)}, token)
 
     @property
     def type(self) -> str:

@@ -69,9 +69,9 @@ def dump_cookie(
 ) -> str:
     """Write the value of a ``Set-Cookie`` header.
 
-    *max_age* is in seconds, rounded down; *expires* is a date, seconds since the epoch, or a string that is
-    written as it is. *samesite* is ``"Strict"``, ``"Lax"`` or ``"None"`` in any case.
-    *partitioned* makes the cookie *secure* too, as browsers ask for.
+    *max_age* is in seconds, rounded down; *expires* is a date, seconds since the epoch, or a
+    string that is written as it is. *samesite* is ``"Strict"``, ``"Lax"`` or ``"None"``, in
+    any case. *partitioned* makes the cookie *secure* too, as browsers ask for.
 
     :raises ValueError: if a part would not arrive as given: a name that is no token, control
         characters anywhere, ``;`` in an attribute.

@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 # ASCII digits only, and never so many that int() becomes slow.
-_RANGE = re.compile(r"\s*([0-9]{0,32})\s*-\s*([0-9]{0,32})\s*")
+_NUMBER = re.compile(r"[0-9]{0,32}")
 _CONTENT_RANGE = re.compile(
     r"\s*([\w-]+)\s+(?:([0-9]{1,32})-([0-9]{1,32})|\*)/(?:([0-9]{1,32})|\*)\s*", re.ASCII
 )
@@ -226,10 +226,9 @@ def parse_range_header(value: str | None) -> Range | None:
         return None
     ranges: list[tuple[int, int | None]] = []
     for item in rest.split(","):
-        found = _RANGE.fullmatch(item)
-        if found is None:
+        start, dash, last = (text.strip() for text in item.partition("-"))
+        if not dash or not _NUMBER.fullmatch(start) or not _NUMBER.fullmatch(last):
             return None
-        start, last = found.groups()
         if start and last and int(start) <= int(last):
             ranges.append((int(start), int(last) + 1))
         elif start and not last:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, MutableSet
+from collections.abc import Callable, Iterable, Iterator, MutableSet, Set
+from typing import cast
 
 from ..http import parse_list_header, quote_string
 
@@ -94,6 +95,13 @@ class HeaderSet(MutableSet[str]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Set):
+            return NotImplemented
+        return self.as_set() == {str(item).lower() for item in cast("Set[object]", other)}
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
         return self.to_header()
