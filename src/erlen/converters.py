@@ -25,6 +25,8 @@ __all__ = [
 
 _SAFE_IN_PATH = "!$&'()*+,/:;=@"
 _UNSAFE_IN_PATH = re.compile(rf"[^a-zA-Z0-9\-._~%{re.escape(_SAFE_IN_PATH)}]")
+# A slash that a regular expression lets through; "[^/" is one that it does not.
+_SLASH = re.compile(r"(?<!\[\^)/")
 
 
 class ValidationError(ValueError):
@@ -48,7 +50,7 @@ class BaseConverter:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if "regex" in vars(cls) and "part_isolating" not in vars(cls):
-            cls.part_isolating = not _mentions_slash(cls.regex)
+            cls.part_isolating = not _SLASH.search(cls.regex)
 
     def __init__(self, map: Any, *args: Any, **kwargs: Any) -> None:
         self.map = map
@@ -70,7 +72,7 @@ class BaseConverter:
     @property
     def isolated(self) -> bool:
         """Whether this one stays between two slashes, also if its ``regex`` was made for it."""
-        return self.part_isolating and not ("regex" in vars(self) and _mentions_slash(self.regex))
+        return self.part_isolating and not ("regex" in vars(self) and _SLASH.search(self.regex))
 
     @property
     def shortcut(self) -> Callable[[str], Any] | None:
@@ -265,7 +267,3 @@ def quote_path(text: str, *, encoded: bool = False) -> str:
         return text
     safe = f"%{_SAFE_IN_PATH}" if encoded else _SAFE_IN_PATH
     return quote(text, safe=safe, errors="replace")
-
-
-def _mentions_slash(regex: str) -> bool:
-    return "/" in regex.replace("[^/", "[^")

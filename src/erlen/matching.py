@@ -11,14 +11,26 @@ from __future__ import annotations
 import re
 import sys
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from .rules import Pattern, Segment, Weight
 
-__all__ = ["ANY", "SOCKET", "Domains", "Found", "Key", "Node", "Target", "Trie"]
+__all__ = [
+    "ANY",
+    "SOCKET",
+    "Domains",
+    "Found",
+    "Key",
+    "Node",
+    "Target",
+    "Trie",
+    "find",
+    "split_host",
+    "subdomain_of",
+]
 
 T = TypeVar("T")
 
@@ -29,6 +41,7 @@ ANY: Final = ""
 SOCKET: Final = None
 """The key of what answers websockets."""
 
+_NOTHING = Segment("")
 _TEXT, _DIGITS, _REGEX, _TAIL = range(4)
 _NUMBER, _PLAIN, _ANYTHING = "(?P<v0>[0-9]+)", "(?P<v0>[^/]+)", "(?P<v0>[^/].*?)"
 _LENGTHS = re.compile(r"\(\?P<v0>\[\^/\]\{([0-9]+),([0-9]*)\}\)")
@@ -39,8 +52,8 @@ class Target(Generic[T]):
     """What a path leads to."""
 
     answer: T
-    converters: tuple[tuple[str, Callable[[str], Any] | None], ...] = ()
-    """Name and conversion of each variable; ``None`` where the text is the value."""
+    converters: tuple[tuple[int, str, Callable[[str], Any] | None], ...] = ()
+    """Position, name and conversion of each variable; ``None`` where the text is the value."""
     defaults: dict[str, Any] = field(default_factory=dict[str, Any])
     detour: bool = False
     """Whether it may not be answered at this URL."""
@@ -53,8 +66,9 @@ class Target(Generic[T]):
         :raises ValueError: if a converter refuses its text.
         """
         values = self.defaults.copy()
-        for (name, convert), text in zip(self.converters, texts, strict=True):
-            values[name] = text if convert is None else convert(text)
+        # PERF: positions made beforehand are 0.2 us faster than zip.
+        for at, name, convert in self.converters:
+            values[name] = texts[at] if convert is None else convert(texts[at])
         return values
 
 
@@ -65,7 +79,7 @@ Found: TypeAlias = "tuple[Target[T], tuple[str, ...]]"
 class Node(Generic[T]):
     """A place in the tree: what may follow, and what ends here."""
 
-    __slots__ = ("_known", "edges", "last", "slashless", "static", "table")
+    __slots__ = ("_known", "edges", "last", "otherwise", "static", "table")
 
     def __init__(self) -> None:
         self.static: dict[str, Node[T]] = {}
@@ -76,19 +90,26 @@ class Node(Generic[T]):
         """The edge after which there is nothing to try."""
         self.table: dict[Key, Target[T]] = {}
         """What ends here, by method."""
-        self.slashless: dict[Key, Target[T]] = {}
-        """What would end here with a slash more."""
+        self.otherwise: dict[Key, Target[T]] = {}
+        """What would end here with a slash more or less, by method."""
         self._known: dict[tuple[str, bool], Edge[T]] = {}
 
     def answer(self, key: Key) -> Target[T] | None:
-        """Return what ends here for *key*, preferring what needs no slash more."""
-        for table in (self.table, self.slashless):
+        """Return what ends here for *key*, preferring what is spelled like this."""
+        for table in (self.table, self.otherwise):
             target = table.get(key)
             if target is None and key is not SOCKET:
                 target = table.get(ANY)
             if target is not None:
                 return target
         return None
+
+    def served(self) -> Iterator[tuple[Key, Target[T]]]:
+        """Yield what is answered here without a redirect for a slash."""
+        for table in (self.table, self.otherwise):
+            for key, target in table.items():
+                if not target.slash:
+                    yield key, target
 
     def follow(self, segment: Segment, *, slashless: bool = False) -> Node[T]:
         """Return the node behind *segment*; with *slashless*, without its slash at the end."""
@@ -145,35 +166,86 @@ class Trie(Generic[T]):
 
     def __init__(self) -> None:
         self.root: Node[T] = Node()
+        """Where :func:`find` begins: in front of the first slash."""
 
     def add(
-        self, pattern: Pattern, keys: Iterable[Key], target: Target[T], slashless: Target[T]
+        self, pattern: Pattern, keys: Collection[Key], target: Target[T], *, strict: bool
     ) -> None:
         """Let the paths of *pattern* lead to *target*, for each of *keys*.
 
-        If they end in a slash, they lead to *slashless* without it. What was added first wins.
+        They do so without the slash at their end too; if the rule is *strict* by a redirect. If
+        not, a slash too many does no harm either. What is spelled as it should be comes before
+        what is not, then what was added first.
         """
-        node = self.root
+        node = self.root.static.setdefault("", Node())
         for segment in pattern.segments[:-1]:
             node = node.follow(segment)
-        keys = tuple(keys)
         final = pattern.segments[-1]
+        end = node.follow(final)
+        _fill(end.table, keys, target)
         if pattern.branch:
-            if final.tail:
-                _fill(node.follow(final, slashless=True).table, keys, slashless)
+            short = replace(target, detour=True, slash=True) if strict else target
+            before = node.follow(final, slashless=True) if final.tail else node
+            _fill(before.otherwise, keys, short)
+        elif not strict and not final.tail:
+            _fill(end.follow(_NOTHING).otherwise, keys, target)
+
+
+def find(
+    node: Node[T],
+    parts: list[str],
+    at: int,
+    key: Key,
+    missed: list[Node[T]],
+    texts: tuple[str, ...],
+) -> Found[T] | None:
+    """Return what *parts* of a path, from *at* on, lead to below *node* for *key*.
+
+    *texts* are those of the variables so far. Nodes where the path ends, but which answer other
+    methods only, are added to *missed*.
+    """
+    size = len(parts)
+    while at < size:
+        part = parts[at]
+        child = node.static.get(part)
+        if child is not None:
+            # PERF: without a choice there is nothing to come back to, so no call is made.
+            if node.last is None:
+                node = child
+                at += 1
+                continue
+            found = find(child, parts, at + 1, key, missed, texts)
+            if found is not None:
+                return found
+        for edge in node.edges:
+            kind = edge.kind
+            if kind == _TEXT:
+                if not edge.low <= len(part) <= edge.high:
+                    continue
+                taken: tuple[str, ...] = (part,)
+            elif kind == _DIGITS:
+                if not (part.isdigit() and part.isascii()):
+                    continue
+                taken = (part,)
             else:
-                _fill(node.slashless, keys, slashless)
-        _fill(node.follow(final).table, keys, target)
-
-    def find(
-        self, path: str, key: Key, missed: list[Node[T]], texts: tuple[str, ...] = ()
-    ) -> Found[T] | None:
-        """Return what *path* leads to for *key*, and the texts of its variables after *texts*.
-
-        Nodes that match the path but not the key are added to *missed*.
-        """
-        parts = path.split("/")
-        return None if parts[0] else _find(self.root, parts, 1, key, missed, texts)
+                taken = edge.take(parts, at)
+                if not taken:
+                    continue
+            after = size if kind == _TAIL else at + 1
+            if edge is node.last:
+                node, at, texts = edge.node, after, texts + taken
+                break
+            found = find(edge.node, parts, after, key, missed, texts + taken)
+            if found is not None:
+                return found
+        else:
+            return None
+    target = node.table.get(key) or node.answer(key)
+    if target is not None:
+        return target, texts
+    if node.table or node.otherwise:
+        missed.append(node)
+    return None
 
 
 class Domains(Generic[T]):
@@ -203,7 +275,7 @@ class Domains(Generic[T]):
     ) -> Found[T] | None:
         """Return what *path* leads to on *host*; a pattern may or may not name the *port*."""
         for trie, texts in self._matching(host, f"{host}:{port}" if port else host):
-            found = trie.find(path, key, missed, texts)
+            found = find(trie.root, path.split("/"), 0, key, missed, texts)
             if found is not None:
                 return found
         return None
@@ -219,56 +291,18 @@ class Domains(Generic[T]):
         yield self._anywhere, ()
 
 
-def _find(
-    node: Node[T],
-    parts: list[str],
-    at: int,
-    key: Key,
-    missed: list[Node[T]],
-    texts: tuple[str, ...],
-) -> Found[T] | None:
-    size = len(parts)
-    while at < size:
-        part = parts[at]
-        child = node.static.get(part)
-        if child is not None:
-            # PERF: without a choice there is nothing to come back to, so no call is made.
-            if node.last is None:
-                node = child
-                at += 1
-                continue
-            found = _find(child, parts, at + 1, key, missed, texts)
-            if found is not None:
-                return found
-        for edge in node.edges:
-            kind = edge.kind
-            if kind == _TEXT:
-                if not edge.low <= len(part) <= edge.high:
-                    continue
-                taken: tuple[str, ...] = (part,)
-            elif kind == _DIGITS:
-                if not (part.isdigit() and part.isascii()):
-                    continue
-                taken = (part,)
-            else:
-                taken = edge.take(parts, at)
-                if not taken:
-                    continue
-            after = size if kind == _TAIL else at + 1
-            if edge is node.last:
-                node, at, texts = edge.node, after, texts + taken
-                break
-            found = _find(edge.node, parts, after, key, missed, texts + taken)
-            if found is not None:
-                return found
-        else:
-            return None
-    target = node.table.get(key) or node.answer(key)
-    if target is not None:
-        return target, texts
-    if node.table:
-        missed.append(node)
-    return None
+def split_host(authority: str) -> tuple[str, str]:
+    """Return the host in lower case, and the port if there is one."""
+    name, _, port = authority.lower().rpartition(":")
+    return (name, port) if name and port.isdigit() else (authority.lower(), "")
+
+
+def subdomain_of(name: str, server: str | None) -> str | None:
+    """Return what is in front of *server* in *name*; ``None`` if that is another server."""
+    server_name = split_host(server)[0] if server else name
+    if name == server_name:
+        return ""
+    return name[: -len(server_name) - 1] if name.endswith(f".{server_name}") else None
 
 
 def _fill(table: dict[Key, Target[T]], keys: Iterable[Key], target: Target[T]) -> None:

@@ -84,7 +84,7 @@ class Segment:
     weight: Weight = (0, (), 0, (), 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pattern:
     """A rule, read: what its paths look like, and how to build them."""
 
@@ -95,12 +95,22 @@ class Pattern:
     segments: tuple[Segment, ...]
     """The same cut at slashes, without the leading one."""
     variables: tuple[Variable, ...]
-    regex: re.Pattern[str]
-    """Matches exactly the paths of the rule; groups have the names of the variables."""
     path: str
     """The rule as Starlette spells it: ``/user/{id:int}``."""
     path_format: str
     """The rule for ``str.format`` and for names of metrics: ``/user/{id}``."""
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """Matches exactly the paths of the rule; groups have the names of the variables."""
+        # PERF: made when it is asked for; most rules are only ever matched by the tree.
+        source = "".join(
+            re.escape(piece)
+            if isinstance(piece, str)
+            else f"(?P<{piece.name}>{piece.converter.regex})"
+            for piece in self.pieces
+        )
+        return re.compile(source + r"\Z")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -175,7 +185,12 @@ class BuildError(LookupError):
         self.endpoint = endpoint
         self.values = values
         self.method = method
-        self.candidates = tuple(candidates)
+        self._candidates = candidates
+
+    @cached_property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All rules there are; gathered when they are asked for."""
+        return tuple(self._candidates)
 
     @cached_property
     def suggested(self) -> Candidate | None:
@@ -229,10 +244,12 @@ def compile_pattern(
     *,
     map: Any = None,
     host: bool = False,
+    merge_slashes: bool = False,
 ) -> Pattern:
     """Read *rule*; *map* is handed to its converters.
 
-    With *host* it is the pattern of a host name: one segment, in lower case.
+    With *host* it is the pattern of a host name: one segment, in lower case. With
+    *merge_slashes*, ``//`` in it is ``/``.
 
     :raises SetupValueError: if it has no leading slash, is malformed or names a variable twice.
     :raises SetupLookupError: if it uses a converter that is not among *converters*.
@@ -242,10 +259,9 @@ def compile_pattern(
         raise SetupValueError(
             f"The rule {rule!r} does not begin with a slash. Did you mean {'/' + rule!r}?"
         )
+    spelled = _host_text if host else _merged if merge_slashes else str
     pieces = tuple(
-        (_host_text(piece) if host else piece)
-        if isinstance(piece, str)
-        else _variable(rule, piece, converters, map)
+        spelled(piece) if isinstance(piece, str) else _variable(rule, piece, converters, map)
         for piece in _parse(rule)
     )
     variables = tuple(piece for piece in pieces if isinstance(piece, Variable))
@@ -260,7 +276,6 @@ def compile_pattern(
         pieces=pieces,
         segments=tuple(_segments(pieces))[0 if host else 1 :],
         variables=variables,
-        regex=_whole_regex(rule, pieces),
         path="".join(p if isinstance(p, str) else _in_starlette(p) for p in pieces),
         path_format="".join(p if isinstance(p, str) else f"{{{p.name}}}" for p in pieces),
     )
@@ -299,6 +314,10 @@ def _host_text(text: str) -> str:
     )
 
 
+def _merged(text: str) -> str:
+    return re.sub("/{2,}", "/", text)
+
+
 def _variable(
     rule: str, placeholder: _Placeholder, converters: Mapping[str, type[BaseConverter]], map: Any
 ) -> Variable:
@@ -312,6 +331,12 @@ def _variable(
         )
     try:
         converter = kind(map, *placeholder.args, **placeholder.kwargs)
+        groups = re.compile(converter.regex).groupindex
+    except re.error as error:
+        raise SetupValueError(
+            f"The converter {name!r} in the rule {rule!r} has the regex {error.pattern!r}, which"
+            f" is no regular expression: {error}."
+        ) from error
     except (TypeError, ValueError) as error:
         wrong: type[SetupError] = (
             SetupTypeError if isinstance(error, TypeError) else SetupValueError
@@ -319,20 +344,12 @@ def _variable(
         raise wrong(
             f"The converter {name!r} in the rule {rule!r} does not take its arguments: {error}"
         ) from error
-    return Variable(placeholder.name, name, converter)
-
-
-def _whole_regex(rule: str, pieces: Iterable[str | Variable]) -> re.Pattern[str]:
-    source = "".join(
-        re.escape(piece) if isinstance(piece, str) else f"(?P<{piece.name}>{piece.converter.regex})"
-        for piece in pieces
-    )
-    try:
-        return re.compile(source + r"\Z")
-    except re.error as error:
+    if groups:
         raise SetupValueError(
-            f"The rule {rule!r} has a converter whose regex is no regular expression: {error}."
-        ) from error
+            f"The converter {name!r} in the rule {rule!r} names groups in its regex,"
+            f" {converter.regex!r}. Write them as (?:...): names are given by the rule."
+        )
+    return Variable(placeholder.name, name, converter)
 
 
 def _segments(pieces: Iterable[str | Variable]) -> Iterator[Segment]:
