@@ -127,7 +127,8 @@ def guard(stack: ASGIApp) -> ASGIApp:
         except Exception as error:
             app = scope["app"]
             propagate = app.testing or app.config["PROPAGATE_EXCEPTIONS"]
-            if propagate or scope["type"] == "lifespan" or "erlen.sending" in scope:
+            served = scope["type"] in ("http", "websocket")
+            if propagate or not served or "erlen.sending" in scope:
                 raise
             app.log_exception(error, Context(app, scope))
             if scope["type"] == "http":

@@ -1,0 +1,327 @@
+"""Start-up, shutdown and background work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from erlen import Blueprint, Erlen, current_app, g, has_request_context, request
+from erlen.errors import SetupError
+from erlen.signals import got_background_exception, got_serving_exception
+
+
+async def test_hooks_run_in_the_order_of_registration_and_end_in_reverse():
+    app = Erlen("order")
+    log = []
+
+    @app.before_serving
+    async def one():
+        log.append(f"before {current_app.name}")
+
+    @app.while_serving
+    async def two():
+        log.append("enter")
+        yield
+        log.append("leave")
+
+    @app.while_serving
+    def three():
+        log.append("def enter")
+        yield
+        log.append("def leave")
+
+    @app.before_serving
+    def four():
+        log.append("def before")
+
+    @app.after_serving
+    async def five():
+        log.append("after")
+
+    async with app.serving():
+        log.append("serving")
+
+    assert log == [
+        "before order",
+        "enter",
+        "def enter",
+        "def before",
+        "serving",
+        "after",
+        "def leave",
+        "leave",
+    ]
+
+
+async def test_an_app_may_be_served_twice():
+    app = Erlen("twice")
+    log = []
+
+    @app.while_serving
+    async def around():
+        log.append("enter")
+        yield
+        log.append("leave")
+
+    for _ in range(2):
+        async with app.serving():
+            pass
+
+    assert log == ["enter", "leave"] * 2
+
+
+async def test_what_was_started_is_ended_when_a_later_hook_fails():
+    app = Erlen("partial")
+    log = []
+    seen = []
+
+    @app.while_serving
+    async def database():
+        log.append("connect")
+        yield
+        log.append("disconnect")
+
+    @app.before_serving
+    async def fails():
+        raise LookupError("no cache")
+
+    def note(sender, exception):
+        seen.append((sender.name, str(exception)))
+
+    with got_serving_exception.connected_to(note), pytest.raises(LookupError, match="no cache"):
+        async with app.serving():
+            raise AssertionError("never served")
+
+    assert log == ["connect", "disconnect"]
+    assert seen == [("partial", "no cache")]
+
+
+def test_while_serving_takes_a_generator():
+    with pytest.raises(SetupError, match=r"generator function.*'.*once' \(test_lifespan.py"):
+
+        @Erlen("wrong").while_serving
+        async def once(): ...
+
+
+async def test_a_starlette_lifespan_runs_and_its_state_reaches_requests():
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        yield {"database": f"of {app.name}"}
+
+    app = Erlen("state", lifespan=lifespan)
+
+    @app.get("/")
+    async def show():
+        return request.state["database"]
+
+    async with app.test_client() as client:
+        assert (await client.get("/")).text == "of state"
+
+
+async def test_the_lifespan_of_a_mounted_app_runs_with_its_own_state():
+    log = []
+
+    @contextlib.asynccontextmanager
+    async def inner_lifespan(app):
+        log.append("inner up")
+        yield {"name": "inner"}
+        log.append("inner down")
+
+    async def show(request):
+        return PlainTextResponse(request.state.name)
+
+    app = Erlen("mounts", lifespan=None)
+    app.mount("/inner", Starlette(routes=[Route("/", show)], lifespan=inner_lifespan))
+    app.mount("/plain", PlainTextResponse("no lifespan"))
+
+    async with app.test_client() as client:
+        assert (await client.get("/inner/")).text == "inner"
+        assert (await client.get("/plain/")).text == "no lifespan"
+
+    assert log == ["inner up", "inner down"]
+
+
+async def test_a_mounted_app_that_fails_to_start_stops_the_start():
+    @contextlib.asynccontextmanager
+    async def broken(app):
+        raise LookupError("no database")
+        yield
+
+    app = Erlen("mounts")
+    app.mount("/inner", Starlette(lifespan=broken))
+
+    with pytest.raises(RuntimeError, match="mounted app failed to start"):
+        async with app.serving():
+            pass
+
+
+async def test_blueprints_bring_their_own_hooks():
+    app, shop = Erlen("blueprint"), Blueprint("shop", "blueprint")
+    log = []
+    shop.before_app_serving(lambda: log.append("before"))
+    shop.after_app_serving(lambda: log.append("after"))
+
+    @shop.while_app_serving
+    async def around():
+        log.append("enter")
+        yield
+        log.append("leave")
+
+    app.register_blueprint(shop)
+
+    async with app.serving():
+        pass
+
+    assert log == ["before", "enter", "leave", "after"]
+
+
+async def speak_lifespan(app, *, state=True):
+    """Send start-up and shutdown as a server does and return what the app answered."""
+    inbox, answers = asyncio.Queue(), []
+    inbox.put_nowait({"type": "lifespan.startup"})
+    inbox.put_nowait({"type": "lifespan.shutdown"})
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}}
+    if state:
+        scope["state"] = {}
+
+    async def send(message):
+        answers.append(message)
+
+    await app(scope, inbox.get, send)
+    return answers
+
+
+@pytest.mark.parametrize("state", [True, False])
+async def test_the_lifespan_protocol_is_spoken_with_and_without_state(state):
+    answers = await speak_lifespan(Erlen("asgi"), state=state)
+
+    assert [answer["type"] for answer in answers] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+
+
+@pytest.mark.parametrize("phase", ["before_serving", "after_serving"])
+async def test_a_server_is_told_that_the_lifespan_failed(phase, caplog):
+    app = Erlen("fails")
+
+    @getattr(app, phase)
+    async def fails():
+        raise LookupError("no database")
+
+    answers = await speak_lifespan(app)
+
+    assert answers[-1]["type"].endswith(".failed")
+    assert answers[-1]["message"] == "LookupError: no database"
+    assert "no database" in caplog.text
+
+
+async def test_an_unknown_scope_is_refused():
+    with pytest.raises(RuntimeError, match="'carrier-pigeon'"):
+        await Erlen("x")({"type": "carrier-pigeon"}, None, None)
+
+
+# -- background tasks ----------------------------------------------------------------------
+
+
+async def test_a_task_runs_after_the_response_with_an_app_and_without_a_request():
+    app = Erlen("task")
+    seen = []
+
+    async def work(name):
+        await asyncio.sleep(0.01)
+        g.x = 1
+        seen.append((name, current_app.name, has_request_context()))
+
+    @app.get("/")
+    async def start():
+        app.add_background_task(work, "async")
+        return "started"
+
+    @app.get("/def")
+    def start_from_thread():
+        app.add_background_task(work, name="def")
+        return "started"
+
+    async with app.serving():
+        client = app.test_client()
+        assert (await client.get("/")).text == "started"
+        assert (await client.get("/def")).text == "started"
+        assert seen == []
+
+    assert sorted(seen) == [("async", "task", False), ("def", "task", False)]
+
+
+async def test_a_def_task_runs_in_a_thread():
+    app = Erlen("task")
+    seen = []
+
+    async with app.serving():
+        app.add_background_task(lambda: seen.append(threading.get_ident()))
+
+    assert seen
+    assert seen[0] != threading.get_ident()
+
+
+async def test_a_task_that_asks_for_the_request_is_told_what_to_do(caplog):
+    app = Erlen("task")
+
+    async def work():
+        return request.path
+
+    async with app.serving():
+        app.add_background_task(work)
+
+    assert "copy_current_request_context" in caplog.text
+
+
+async def test_a_task_that_fails_is_logged_and_signalled_and_stops_nobody(caplog):
+    app = Erlen("task")
+    seen = []
+
+    async def fails():
+        raise LookupError("lost")
+
+    async def works():
+        await asyncio.sleep(0.01)
+        seen.append("done")
+
+    def note(sender, exception):
+        seen.append(str(exception))
+
+    with got_background_exception.connected_to(note):
+        async with app.serving():
+            app.add_background_task(fails)
+            app.tasks.create_task(works())
+
+    assert seen == ["lost", "done"]
+    assert caplog.text.count("LookupError: lost") == 1
+
+
+async def test_a_task_that_does_not_end_is_cancelled_at_shutdown():
+    app = Erlen("task")
+    app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = 0.02
+    log = []
+
+    async def forever():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            log.append("cancelled")
+
+    async with app.serving():
+        app.add_background_task(forever)
+        await asyncio.sleep(0)
+
+    assert log == ["cancelled"]
+
+
+def test_a_task_needs_a_loop():
+    with pytest.raises(RuntimeError, match=r"async with app\.serving"):
+        Erlen("task").add_background_task(print)

@@ -1,0 +1,148 @@
+"""url_for: from an endpoint to a URL, in a request and without one."""
+
+from __future__ import annotations
+
+import pytest
+
+from erlen import Blueprint, Erlen, url_for
+from erlen.errors import ContextError
+from erlen.rules import BuildError
+
+
+@pytest.fixture
+def app():
+    app = Erlen("urls")
+
+    @app.get("/")
+    async def index(): ...
+
+    @app.get("/user/<int:id>")
+    async def user(id): ...
+
+    @app.route("/both", methods=["GET"], endpoint="both")
+    async def get_both(): ...
+
+    @app.websocket("/socket")
+    async def socket(): ...
+
+    @app.get("/text/<text>")
+    async def text(text): ...
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "values", "url"),
+    [
+        ("index", {}, "/"),
+        ("user", {"id": 3}, "/user/3"),
+        ("user", {"id": 3, "q": "a b", "r": [1, 2], "none": None}, "/user/3?q=a+b&r=1&r=2"),
+        ("text", {"text": "a/b ü"}, "/text/a%2Fb%20%C3%BC"),
+        ("index", {"_anchor": "x y"}, "/#x%20y"),
+        ("index", {"_external": True}, "http://localhost/"),
+        ("index", {"_scheme": "https"}, "https://localhost/"),
+        ("index", {"_scheme": "", "_external": True}, "//localhost/"),
+        ("socket", {"_external": True}, "ws://localhost/socket"),
+        ("static", {"filename": "a.css"}, "/static/a.css"),
+        ("index", {"self": 1}, "/?self=1"),
+    ],
+)
+def test_url_for(app, endpoint, values, url):
+    with app.test_request_context("/"):
+        assert url_for(endpoint, **values) == url
+
+
+def test_a_view_itself_names_its_endpoint(app):
+    with app.test_request_context("/"):
+        assert url_for(app.view_functions["user"], id=1) == "/user/1"
+
+
+def test_a_relative_endpoint_is_in_the_blueprint_of_the_request(app):
+    shop = Blueprint("shop", "urls", url_prefix="/shop")
+
+    @shop.get("/here")
+    async def here(): ...
+
+    app.register_blueprint(shop)
+
+    with app.test_request_context("/shop/here"):
+        assert url_for(".here") == "/shop/here"
+    with app.test_request_context("/"):
+        assert url_for(".index") == "/"
+
+
+def test_a_wrong_endpoint_is_answered_with_a_guess(app):
+    with (
+        app.test_request_context("/"),
+        pytest.raises(BuildError, match=r"'usr'.*Did you mean 'user'"),
+    ):
+        url_for("usr", id=1)
+
+
+def test_a_missing_value_is_named(app):
+    with app.test_request_context("/"), pytest.raises(BuildError, match=r"'user'.*'?id'?"):
+        url_for("user")
+
+
+def test_a_scheme_without_external_makes_no_sense(app):
+    with app.test_request_context("/"), pytest.raises(ValueError, match="_external"):
+        url_for("index", _scheme="https", _external=False)
+
+
+def test_a_build_error_handler_may_know_better(app):
+    seen = []
+
+    def elsewhere(error, endpoint, values):
+        seen.append(values)
+        return "/elsewhere" if endpoint == "other" else None
+
+    app.url_build_error_handlers.append(elsewhere)
+
+    with app.test_request_context("/"):
+        assert url_for("other", x=1, _anchor="a") == "/elsewhere"
+        with pytest.raises(BuildError):
+            url_for("another")
+    assert seen[0] == {
+        "x": 1,
+        "_anchor": "a",
+        "_method": None,
+        "_scheme": None,
+        "_external": False,
+    }
+
+
+def test_outside_of_a_request_a_path_needs_no_server_name(app):
+    with app.app_context():
+        assert url_for("index") == "/"
+
+
+def test_outside_of_a_request_an_external_url_needs_the_server_name(app):
+    with app.app_context():
+        with pytest.raises(ContextError, match="SERVER_NAME"):
+            url_for("index", _external=True)
+
+    app.config.update(
+        SERVER_NAME="example.com", PREFERRED_URL_SCHEME="https", APPLICATION_ROOT="/app"
+    )
+    with app.app_context():
+        assert url_for("index") == "https://example.com/app/"
+        assert url_for("socket", _external=True) == "wss://example.com/app/socket"
+
+
+def test_outside_of_an_app_there_are_no_urls():
+    with pytest.raises(ContextError, match="application context"):
+        url_for("index")
+
+
+async def test_the_root_path_of_the_server_is_part_of_the_url(app):
+    with app.test_request_context("/mounted/user/3", root_path="/mounted"):
+        assert url_for("index") == "/mounted/"
+
+
+def test_url_defaults_are_filled_in(app):
+    @app.url_defaults
+    def language(endpoint, values):
+        values.setdefault("lang", "en")
+
+    with app.test_request_context("/"):
+        assert url_for("index") == "/?lang=en"
