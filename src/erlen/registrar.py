@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Iterable
-from functools import partialmethod
+from functools import cached_property, partialmethod
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
+
+from jinja2 import BaseLoader, FileSystemLoader
 
 from .concurrency import is_async
 from .errors import SetupTypeError, SetupValueError, place_of
@@ -148,7 +150,7 @@ class Registrar:
         if unknown:
             known = ", ".join(sorted(_URL_KEYWORDS | _VIEW_KEYWORDS | {"methods", "endpoint"}))
             raise SetupTypeError(
-                f"route({rule!r}) got an unknown keyword {sorted(unknown)[0]!r}. Known are {known}."
+                f"route({rule!r}) got an unknown keyword {min(unknown)!r}. Known are {known}."
             )
         if not rule.startswith("/") and self.needs_slash(rule):
             raise SetupValueError(
@@ -275,6 +277,13 @@ class Registrar:
     @static_folder.setter
     def static_folder(self, value: str | Path | None) -> None:
         self._static_folder = str(value).rstrip("/\\") if value is not None else None
+
+    @cached_property
+    def jinja_loader(self) -> BaseLoader | None:
+        """What finds the templates here; set another one to keep them elsewhere than on disk."""
+        if self.template_folder is None:
+            return None
+        return FileSystemLoader(Path(self.root_path) / self.template_folder)
 
     @property
     def has_static_folder(self) -> bool:
