@@ -44,7 +44,7 @@ from .results import Results
 from .routing import Router, RuleRoute, WebSocketRuleRoute
 from .sessions import SecureCookieSessionInterface, SessionInterface
 from .static import StaticRoute
-from .templating import make_environment
+from .templating import make_environment, update_template_context
 from .typing import ASGIApp, Hook, ResponseReturnValue, Scope
 from .urls import url_for
 from .websockets import WebSocket
@@ -237,6 +237,10 @@ class App(Registrar, Starlette):
     def create_jinja_environment(self) -> jinja2.Environment:
         """Return the environment that templates are compiled in."""
         return make_environment(cast(Any, self))
+
+    def update_template_context(self, context: dict[str, Any]) -> None:
+        """Add what the context processors return to the variables of a template."""
+        update_template_context(current.get(), context)
 
     @property
     def url_map(self) -> Router:
