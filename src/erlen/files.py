@@ -184,6 +184,11 @@ class FileStream(AsyncIterator[bytes]):
         self._lock = threading.Lock()
 
     @property
+    def from_path(self) -> bool:
+        """Whether it opens the file itself, so that no teardown can close it."""
+        return bool(self._path)
+
+    @property
     def exhausted(self) -> bool:
         """Whether everything was handed out."""
         return self._done and not self._ahead

@@ -99,6 +99,16 @@ class Flow:
         self.errors = registry.options.get(blueprint_of(endpoint), {}).get("errors") or app.errors
         self.opens_session = not app.session_interface.never_waits
         self.started, self.finished, self.tearing_down, self.got_exception = _SIGNALS[kind]
+        self.takes_thread = any(
+            not (isinstance(hook, Inline) or is_async(hook))
+            for hook in (
+                *registry.hooks_of(f"before_{kind}", endpoint),
+                *registry.hooks_of(f"after_{kind}", endpoint),
+                *registry.hooks_of(f"teardown_{kind}", endpoint),
+                *app.teardown_appcontext_funcs,
+            )
+        )
+        """Whether one of the steps is ``def``."""
 
     @property
     def surrounds(self) -> bool:

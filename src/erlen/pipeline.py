@@ -11,6 +11,7 @@ from .concurrency import Relay, drive, is_async
 from .context import Context
 from .errors import SetupError
 from .exceptions import HTTPException
+from .files import FileStream
 from .flow import Flow, FlowApp, blueprint_of
 from .registry import Inline, Rule
 from .requests import Request
@@ -63,7 +64,7 @@ class Pipelines:
         :raises SetupError: if its endpoint has no view.
         """
         if options_twin:
-            return _served(self.flow(rule.endpoint, OnLoop()), _answer_options)
+            return self._ours(rule.endpoint, _answer_options)
         view = self._app.registry.views.get(rule.endpoint)
         if view is None:
             raise SetupError(
@@ -75,8 +76,9 @@ class Pipelines:
         flow = self.flow(rule.endpoint, OnLoop())
         if rule.options.get("inline"):
             return _served(flow, _with_params(Inline(view)))
-        if not is_async(view):
-            return self._owned(flow, rule, view)
+        if not is_async(view) or (flow.takes_thread and getattr(view, "is_brief", False)):
+            prefetch = not rule.options.get("stream_body")
+            return self._owned(rule.endpoint, _with_params(view, InOwner()), prefetch=prefetch)
         if inspect.iscoroutinefunction(view) and not flow.surrounds:
             return _bare(flow, self._app, view, _served(flow, _with_params(view)))
         return _served(flow, _with_params(view))
@@ -85,21 +87,32 @@ class Pipelines:
         """Return the handler of what no rule matches: hooks, then the kept error."""
         if websocket:
             return _websocket(self.flow(None, OnLoop(), "websocket"), _raise_error)
-        return _served(self.flow(None, OnLoop()), _raise_error)
+        return self._ours(None, _raise_error)
 
     def around(self, view: Step, *, hooks: bool = True) -> Handler:
         """Return a handler for a foreign route: the app's own steps around *view*."""
         flow = self.flow(None, OnLoop())
         return _served(flow, view, before=flow.before if hooks else ())
 
-    def _owned(self, loop_flow: Flow, rule: Rule, view: Callable[..., Any]) -> Handler:
-        hooks = self._app.registry.hooks_of("before_request", rule.endpoint)
+    def _ours(self, endpoint: str | None, view: Step) -> Handler:
+        """Return the handler of a view of ours, which waits for nothing.
+
+        Where there are ``def`` steps around it, it runs with them in one thread: what a hook
+        opened there can be closed by a teardown, as sqlite3 wants it.
+        """
+        flow = self.flow(endpoint, OnLoop())
+        if flow.takes_thread:
+            return self._owned(endpoint, view, prefetch=False)
+        return _served(flow, view)
+
+    def _owned(self, endpoint: str | None, view: Step, *, prefetch: bool) -> Handler:
+        hooks = self._app.registry.hooks_of("before_request", endpoint)
         return _owned(
-            loop_flow,
-            self.flow(rule.endpoint, InOwner()),
-            _with_params(view, InOwner()),
+            self.flow(endpoint, OnLoop()),
+            self.flow(endpoint, InOwner()),
+            view,
             ahead=_leading_async(hooks),
-            prefetch=not rule.options.get("stream_body"),
+            prefetch=prefetch,
         )
 
 
@@ -256,9 +269,9 @@ async def _in_owner(
 ) -> Response:
     """Run the ``def`` part of a pipeline in one thread, up to its response.
 
-    A buffered response comes back when its teardown is done. A ``def`` generator comes back
-    at once as a relay, while the thread goes on to fill it. An async stream comes back
-    before the teardown, which is a second hop.
+    A buffered response, or a file, comes back when its teardown is done. A ``def`` generator
+    comes back at once as a relay, while the thread goes on to fill it. Another async stream
+    comes back before the teardown, which is a second hop.
     """
     loop = cast(Any, context.loop)
 
@@ -280,7 +293,7 @@ async def _in_owner(
             failure = error
             raise
         finally:
-            waits = relay is None and response is not None and response.stream is not None
+            waits = relay is None and response is not None and _runs_code(response)
             if not waits and "erlen.keep" not in context.scope:
                 await flow.teardown(context, failure)
             if relay is not None:
@@ -292,6 +305,12 @@ async def _in_owner(
     except HTTPException as error:
         # 503: no thread was free, so not one def step has run.
         return await loop_flow.rescue(context, error)
+
+
+def _runs_code(response: Response) -> bool:
+    """Say whether code of the app runs while *response* is sent."""
+    stream = response.stream
+    return stream is not None and not (isinstance(stream, FileStream) and stream.from_path)
 
 
 # -- websockets ----------------------------------------------------------------------------

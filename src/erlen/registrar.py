@@ -343,6 +343,8 @@ def static_view(registrar: Registrar) -> View:
     async def static(filename: str) -> Response:
         return await cast(Registrar, owner()).send_static_file(filename)
 
+    # Where def hooks run around it, it joins them in their thread; see the pipeline.
+    cast(Any, static).is_brief = True
     return static
 
 
