@@ -6,7 +6,7 @@ import pickle
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erlen.datastructures import (
@@ -440,6 +440,7 @@ def test_a_combined_one_is_a_multi_dict_for_extensions():
 # Laws
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_it_behaves_as_a_list_of_pairs(items):
     values = MultiDict(items)
@@ -452,6 +453,7 @@ def test_it_behaves_as_a_list_of_pairs(items):
     assert sorted(values.items(multi=True)) == sorted(items)
 
 
+@settings(deadline=None)
 @given(pairs, pairs)
 def test_a_combined_one_reads_as_if_its_parts_were_one(first, second):
     parts = [MultiDict(first), MultiDict(second)]
@@ -459,6 +461,7 @@ def test_a_combined_one_reads_as_if_its_parts_were_one(first, second):
     assert CombinedMultiDict(parts) == MultiDict(first + second)
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_pairs_of_gives_back_what_went_in(items):
     assert MultiDict(pairs_of(MultiDict(items))) == MultiDict(items)
@@ -521,6 +524,7 @@ def test_no_limit_lifts_it():
     assert len(parse_query(b"a&" * 5000, max_items=None).getlist("a")) == 5000
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(words, words)))
 def test_what_was_urlencoded_comes_back(items):
     query = urlencode(items).encode()
@@ -528,6 +532,7 @@ def test_what_was_urlencoded_comes_back(items):
     assert parse_query(query, max_items=None) == MultiDict(items)
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_no_bytes_make_the_query_parser_fail(query):
     values = parse_query(query, max_items=None)
@@ -536,6 +541,7 @@ def test_no_bytes_make_the_query_parser_fail(query):
         assert (key + value).encode()
 
 
+@settings(deadline=None)
 @given(st.text("ab&=+%12C3A9fF ;#"))
 def test_the_query_is_read_as_the_standard_library_does(query):
     expected = parse_qsl(query, keep_blank_values=True, errors="replace")

@@ -4,7 +4,7 @@ import copy
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import erlen.headers
@@ -193,12 +193,24 @@ def test_headers_of_a_request_cannot_be_changed(name):
         getattr(RequestHeaders(RAW), name)
 
 
-def test_a_header_of_many_is_found_in_as_many_steps_as_one_of_few():
-    few = RequestHeaders([(b"x-%d" % n, b"") for n in range(5)])
-    many = RequestHeaders([(b"x-%d" % n, b"") for n in range(5000)])
-    assert few.get("x-4") == many.get("x-4999") == ""
+@pytest.mark.parametrize("name", ["x-4", "x-999", "missing"])
+def test_a_header_of_very_many_is_found_in_as_many_steps_as_one_of_many(name):
+    many = RequestHeaders([(b"x-%d" % n, b"") for n in range(50)])
+    very_many = RequestHeaders([(b"x-%d" % n, b"") for n in range(5000)])
+    many.get("x-1"), very_many.get("x-1")
 
-    assert steps_of(many.get, "x-4999") == steps_of(few.get, "x-4")
+    assert steps_of(very_many.get, name) <= steps_of(many.get, "x-4")
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_few_headers_and_many_are_read_alike(count):
+    raw = [(b"x-%d" % n, b"") for n in range(count)]
+    headers = RequestHeaders([*raw, (b"X-A", b"1"), (b"x-a", b"2")])
+
+    assert headers.get("x-a") == "1"
+    assert headers.get("x-b") is None
+    assert headers.getlist("x-a") == ["1", "2"]
+    assert headers.get("X-A") == "1"
 
 
 # What an app answers
@@ -408,6 +420,7 @@ def test_no_parameter_lets_an_injection_in():
 # Laws
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_headers_read_as_a_list_of_pairs(items):
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in items]
@@ -420,6 +433,7 @@ def test_headers_read_as_a_list_of_pairs(items):
         assert list(headers) == [(name.title(), value) for name, value in items]
 
 
+@settings(deadline=None)
 @given(pairs, names, values)
 def test_set_leaves_one_value_and_touches_no_other(items, name, value):
     headers = Headers(items)
@@ -431,6 +445,7 @@ def test_set_leaves_one_value_and_touches_no_other(items, name, value):
     assert [pair for pair in headers if pair[0] != name.title()] == others
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.binary(), st.binary())))
 def test_no_bytes_of_a_server_make_reading_fail(raw):
     headers = RequestHeaders(raw)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import encodings
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erlen.headers import Accept, CharsetAccept, LanguageAccept, MIMEAccept, parse_accept_header
@@ -259,6 +259,7 @@ def test_charsets_that_nobody_knows_are_not_remembered():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
 @given(header=st.text() | st.text('a/*;q=0.1,"- \\'))
 def test_no_text_makes_it_fail(kind, header):
     accept = parse_accept_header(header, kind)
@@ -271,6 +272,7 @@ def test_no_text_makes_it_fail(kind, header):
 qualities = st.integers(0, 10).map(lambda n: n / 10)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abcd"), qualities))
 def test_what_is_written_is_read_again(items):
     accept = Accept(items.items())
@@ -278,6 +280,7 @@ def test_what_is_written_is_read_again(items):
     assert parse_accept_header(accept.to_header()) == accept
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abcd"), qualities), st.permutations("abcd"))
 def test_no_offer_is_better_than_the_best(items, offers):
     accept = Accept(items.items())

@@ -4,7 +4,7 @@ import copy
 from base64 import b64encode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erlen.headers import Authorization, WWWAuthenticate
@@ -126,6 +126,7 @@ def test_it_pretends_no_special_methods(thing):
         thing.__html__  # noqa: B018
 
 
+@settings(deadline=None)
 @given(text.filter(lambda name: ":" not in name), text)
 def test_a_name_and_a_password_come_back(username, password):
     header = Authorization("basic", {"username": username, "password": password}).to_header()
@@ -135,6 +136,7 @@ def test_a_name_and_a_password_come_back(username, password):
     assert (parsed.username, parsed.password) == (username, password)
 
 
+@settings(deadline=None)
 @given(st.text() | st.text('basic digest=",\\ aA'))
 def test_no_text_makes_it_fail(header):
     Authorization.from_header(header)

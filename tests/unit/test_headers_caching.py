@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erlen.headers import (
@@ -205,6 +205,7 @@ def test_the_repr_shows_the_directives():
 names = st.text("abc-", min_size=1, max_size=4)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, st.none() | st.text(st.characters(exclude_categories=["Cs"]))))
 def test_what_is_written_is_read_again(directives):
     control = CacheControl(directives)
@@ -212,6 +213,7 @@ def test_what_is_written_is_read_again(directives):
     assert dict(parse_cache_control_header(control.to_header())) == directives
 
 
+@settings(deadline=None)
 @given(st.text() | st.text('max-age=0,"\\ '))
 def test_no_text_makes_it_fail(header):
     control = parse_cache_control_header(header)

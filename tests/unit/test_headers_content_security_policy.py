@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erlen.headers import ContentSecurityPolicy, parse_csp_header
@@ -82,6 +82,7 @@ def test_without_a_callback_it_is_a_value_of_its_own():
     assert ContentSecurityPolicy.img_src.name == "img-src"
 
 
+@settings(deadline=None)
 @given(st.text() | st.text("a-src 'self'; "))
 def test_no_text_makes_it_fail(header):
     policy = parse_csp_header(header)

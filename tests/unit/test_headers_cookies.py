@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erlen.datastructures import TooManyItems
@@ -95,6 +95,7 @@ def test_no_limit_lifts_it():
     assert len(parse_cookies(["a=1;" * 1000], max_items=None).getlist("a")) == 1000
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_no_bytes_make_the_parser_fail(header):
     cookies = parse_cookies([header.decode("latin-1")], max_items=None)
@@ -104,6 +105,7 @@ def test_no_bytes_make_the_parser_fail(header):
         assert value.encode() is not None
 
 
+@settings(deadline=None)
 @given(st.text('a="\\1230; ,\xc3\xa9\ud800ж'))
 def test_no_text_makes_the_parser_fail(header):
     parse_cookies([header], max_items=None)
@@ -261,6 +263,7 @@ def test_a_max_age_that_is_no_number_is_refused(max_age):
 # Laws
 
 
+@settings(deadline=None)
 @given(tokens, printable)
 def test_any_printable_value_comes_back(key, value):
     cookies = parse_cookies([sent(dump_cookie(key, value))])
@@ -268,6 +271,7 @@ def test_any_printable_value_comes_back(key, value):
     assert list(cookies.items(multi=True)) == [(key, value)]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(tokens, printable, max_size=10))
 def test_cookies_do_not_disturb_one_another(values):
     header = "; ".join(sent(dump_cookie(key, value)) for key, value in values.items())
@@ -275,6 +279,7 @@ def test_cookies_do_not_disturb_one_another(values):
     assert parse_cookies([header]).to_dict() == values
 
 
+@settings(deadline=None)
 @given(tokens, st.text(), st.text(), st.text(), st.text())
 def test_no_part_adds_an_attribute_or_ends_the_line(key, value, path, domain, expires):
     try:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erlen.headers import ETags, generate_etag, parse_etags, quote_etag, unquote_etag
@@ -134,6 +134,7 @@ def test_a_generated_tag_changes_with_the_data():
     assert quote_etag(generate_etag(b""))
 
 
+@settings(deadline=None)
 @given(st.lists(opaque), st.lists(opaque))
 def test_tags_that_were_written_come_back(strong, weak):
     tags = ETags(strong, weak)
@@ -141,6 +142,7 @@ def test_tags_that_were_written_come_back(strong, weak):
     assert parse_etags(tags.to_header()) == tags
 
 
+@settings(deadline=None)
 @given(st.text() | st.text('W/"a, *'))
 def test_no_text_makes_it_fail(header):
     parse_etags(header)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erlen.headers import (
@@ -269,6 +269,7 @@ def test_if_range_is_written(header):
 numbers = st.integers(0, 50)
 
 
+@settings(deadline=None)
 @given(numbers, numbers, st.sampled_from(["{0}-{1}", "{0}-", "-{1}"]), numbers)
 def test_a_part_is_inside_and_is_what_a_slice_would_be(first, last, form, length):
     wanted = parse_range_header(f"bytes={form.format(first, last)}")
@@ -285,6 +286,7 @@ def test_a_part_is_inside_and_is_what_a_slice_would_be(first, last, form, length
     assert (everything[slice(*part)] if part else range(0)) == expected
 
 
+@settings(deadline=None)
 @given(st.text() | st.text("bytes=0123- ,*/"))
 def test_no_text_makes_a_parser_fail(header):
     wanted = parse_range_header(header)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erlen.headers import HeaderSet, parse_set_header
@@ -104,6 +104,7 @@ def test_the_repr_shows_the_items(vary):
     assert repr(vary) == "HeaderSet(['Cookie', 'Accept'])"
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_what_is_written_is_read_again(items):
     written = HeaderSet(items)
@@ -111,6 +112,7 @@ def test_what_is_written_is_read_again(items):
     assert list(parse_set_header(written.to_header())) == list(written)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["add", "discard"]), st.sampled_from("aAbB"))))
 def test_it_behaves_as_a_set_of_lower_case(changes):
     items, plain = HeaderSet(), set()

@@ -4,7 +4,7 @@ import time
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erlen.http import (
@@ -108,6 +108,7 @@ def test_a_value_that_is_not_latin_1_is_refused(value):
     assert type(caught.value) is ValueError
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_value_ends_its_line(value):
     try:
@@ -140,6 +141,7 @@ def test_what_is_not_in_quotes_stays(text):
     assert unquote_string(text) == text
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_quoting_can_be_undone(text):
     assert unquote_string(quote_string(text, always=True)) == text
@@ -169,6 +171,7 @@ def test_split_list_leaves_the_quotes():
     assert split_list('a, "b, c"') == ["a", '"b, c"']
 
 
+@settings(deadline=None)
 @given(st.lists(printable))
 def test_a_list_that_was_quoted_comes_back(items):
     assert parse_list_header(", ".join(quote_string(item) for item in items)) == items
@@ -270,6 +273,7 @@ def test_a_parameter_with_a_control_character_is_refused(text):
     assert repr(text) in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, printable.filter(lambda text: "%22" not in text)))
 def test_parameters_that_were_written_come_back(options):
     header = dump_options_header("form-data", options)
@@ -341,6 +345,7 @@ def test_what_is_no_date_is_none(text):
     assert parse_date(text) is None
 
 
+@settings(deadline=None)
 @given(st.datetimes(min_value=datetime(1900, 1, 1)))
 def test_a_date_that_was_written_comes_back(moment):
     assert parse_date(http_date(moment)) == moment.replace(microsecond=0, tzinfo=UTC)
@@ -371,6 +376,7 @@ PARSERS = [parse_options_header, parse_list_header, parse_dict_header, parse_dat
 
 
 @pytest.mark.parametrize("parse", PARSERS, ids=lambda parse: parse.__name__)
+@settings(deadline=None)
 @given(value=st.text() | st.text("a=;,\"\\*%'0 /-"))
 def test_no_text_makes_a_parser_fail(parse, value):
     parse(value)

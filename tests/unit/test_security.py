@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erlen.security import (
@@ -136,6 +136,7 @@ def test_garbage_is_nobodys_hash(hash):
     assert check_password_hash(hash, "secret") is False
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_is_a_hash_by_accident(hash):
     assert check_password_hash(hash, "secret") is False
@@ -225,6 +226,7 @@ def test_a_long_suffix_is_cut_too():
     assert len(secure_filename("CON." + "y" * 300)) <= 255
 
 
+@settings(deadline=None)
 @given(st.text() | st.text("./\\ CON_:a\0\n"))
 def test_any_name_becomes_a_safe_one(name):
     safe = secure_filename(name)
@@ -337,6 +339,7 @@ def test_the_folder_is_trusted(directory, path):
     assert safe_join(directory, "a") == path
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("./\\ a:\0CON") | st.text(), max_size=4))
 def test_no_part_leaves_the_folder(parts):
     joined = safe_join("/srv/static", *parts)

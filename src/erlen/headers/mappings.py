@@ -17,6 +17,8 @@ RawHeaders: TypeAlias = "list[tuple[bytes, bytes]]"
 Items: TypeAlias = "HeadersView | Mapping[str, Any] | Iterable[tuple[str, Any]]"
 """What headers are made from; lists, tuples and sets in a mapping are several values."""
 
+_MOST_SEARCHED = 32
+
 
 class HeadersView:
     """Headers, to be read: in their order, in any case, with several values for a name.
@@ -147,21 +149,19 @@ class RequestHeaders(HeadersView):
 
     __slots__ = ("_first", "_given")
 
-    _first: dict[bytes, bytes]
-
     def __init__(self, raw: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        self._given = raw
+        self._given = raw if isinstance(raw, list) else list(raw)
+        self._first: dict[bytes, bytes] | None = None
 
     if not TYPE_CHECKING:  # pragma: no branch
         # WHY: a checker that saw it would take any misspelt attribute for one that is there.
 
         def __getattr__(self, name):
-            # Runs when raw or _first is asked for and not there yet: most requests are
-            # answered without a look at their headers.
-            if name not in {"raw", "_first"}:
+            # Runs when raw is asked for and not there yet.
+            if name != "raw":
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             self._read()
-            return getattr(self, name)
+            return self.raw
 
     def __getitem__(self, name: str) -> str:
         found = self._find(name.lower().encode("latin-1", "replace"))
@@ -171,17 +171,29 @@ class RequestHeaders(HeadersView):
         return found.decode("latin-1")
 
     def _find(self, wanted: bytes) -> bytes | None:
-        return self._first.get(wanted)
+        first = self._first
+        if first is None:
+            given = self._given
+            # PERF: most requests are asked for one or two headers. Finding one among eight takes
+            # 0.3 us; the dictionary pays when there are more than any browser sends.
+            if len(given) <= _MOST_SEARCHED:
+                size = len(wanted)
+                for key, value in given:
+                    if len(key) == size and key.lower() == wanted:
+                        return value
+                return None
+            first = self._read()
+        return first.get(wanted)
 
-    def _read(self) -> None:
-        raw = self._given if isinstance(self._given, list) else list(self._given)
-        # PERF: built in C in about the time that one search takes in Python (8 headers: 0.4 us).
+    def _read(self) -> dict[bytes, bytes]:
+        raw = self._given
         first = dict(reversed(raw))
-        if first and not b"".join(first).islower():
+        if not all(map(bytes.islower, first)):
             # ASGI asks for lower case; not everybody who calls an app keeps to it.
             raw = [(key.lower(), value) for key, value in raw]
             first = dict(reversed(raw))
         self.raw, self._first = raw, first
+        return first
 
 
 class Headers(HeadersView):
