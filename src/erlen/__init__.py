@@ -1,4 +1,4 @@
-"""Flask, born async: write ``def`` and it is Flask, write ``async def`` and it waits for nothing."""
+"""Flask, born async. Write ``def`` and it is Flask; ``async def`` waits for nothing."""
 
 from __future__ import annotations
 

@@ -502,7 +502,7 @@ class App(Registrar, Starlette):
         kind = "websocket" if context.kind == "websocket" else "request"
         return Pipelines(cast(Any, self)).flow(context.endpoint, bind, kind)
 
-    def url_for(self, endpoint: Any, **values: Any) -> str:
+    def url_for(self, endpoint: Any, /, **values: Any) -> str:
         """Return the URL of *endpoint*; see :func:`erlen.url_for`."""
         context = current.get()
         if context is not None and context.app is not self:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from inspect import isawaitable
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from .concurrency import Owner, ensure_sync, wait_for
 from .connections import Connection
@@ -73,6 +73,12 @@ async def _send_nowhere(message: Message) -> None:
 
 class AppGlobals:
     """The namespace behind ``g``: attributes that live as long as the context."""
+
+    if TYPE_CHECKING:  # what people keep in g is theirs to know
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+        def __delattr__(self, name: str) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"g has no attribute {name!r}. It is set anew for every request.")

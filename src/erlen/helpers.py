@@ -77,6 +77,7 @@ def redirect(location: str, code: int = 302, Response: type[Response] | None = N
 
 def url_for(
     endpoint: str | View,
+    /,
     *,
     _anchor: str | None = None,
     _method: str | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Iterable
-from functools import cached_property, partialmethod
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
@@ -108,18 +108,34 @@ class Registrar:
 
         return register
 
-    def _method_route(self, method: str, rule: str, **options: Any) -> Callable[[F], F]:
+    def _method_route(
+        self, method: str, rule: str, options: dict[str, Any]
+    ) -> Callable[[F], F]:
         if "methods" in options:
             raise SetupTypeError(
                 f"{method.lower()}({rule!r}) takes no 'methods'. Use route() for several."
             )
         return self.route(rule, methods=[method], **options)
 
-    get = partialmethod(_method_route, "GET")
-    post = partialmethod(_method_route, "POST")
-    put = partialmethod(_method_route, "PUT")
-    patch = partialmethod(_method_route, "PATCH")
-    delete = partialmethod(_method_route, "DELETE")
+    def get(self, rule: str, **options: Any) -> Callable[[F], F]:
+        """Serve GET, and HEAD, of *rule* with the decorated view; see :meth:`route`."""
+        return self._method_route("GET", rule, options)
+
+    def post(self, rule: str, **options: Any) -> Callable[[F], F]:
+        """Serve POST of *rule* with the decorated view; see :meth:`route`."""
+        return self._method_route("POST", rule, options)
+
+    def put(self, rule: str, **options: Any) -> Callable[[F], F]:
+        """Serve PUT of *rule* with the decorated view; see :meth:`route`."""
+        return self._method_route("PUT", rule, options)
+
+    def patch(self, rule: str, **options: Any) -> Callable[[F], F]:
+        """Serve PATCH of *rule* with the decorated view; see :meth:`route`."""
+        return self._method_route("PATCH", rule, options)
+
+    def delete(self, rule: str, **options: Any) -> Callable[[F], F]:
+        """Serve DELETE of *rule* with the decorated view; see :meth:`route`."""
+        return self._method_route("DELETE", rule, options)
 
     def websocket(self, rule: str, **options: Any) -> Callable[[F], F]:
         """Serve websockets at *rule* with the decorated ``async def`` view."""

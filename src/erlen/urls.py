@@ -30,6 +30,7 @@ def url_for(
     app: URLApp,
     context: Context[Any] | None,
     endpoint: str | View,
+    /,
     *,
     _anchor: str | None = None,
     _method: str | None = None,

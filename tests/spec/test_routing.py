@@ -392,5 +392,5 @@ def test_view_functions_may_be_replaced_by_name():
 
 
 def test_a_keyword_that_is_no_keyword_lists_the_known_ones():
-    with pytest.raises(SetupTypeError, match="inline.*max_content_length"):
+    with pytest.raises(SetupTypeError, match=r"inline.*max_content_length"):
         app_with("/", in_line=True)

@@ -483,7 +483,7 @@ def test_the_functions_use_the_default_provider_without_an_app():
 
 
 def test_the_functions_use_the_provider_that_was_chosen(monkeypatch):
-    monkeypatch.setattr(json, "_provider", json._provider)
+    monkeypatch.setattr(json, "_provider", json._default_provider)
     mine = DefaultJSONProvider()
     mine.sort_keys = True
     current: list[JSONProvider | None] = [mine]
@@ -499,7 +499,7 @@ def test_the_functions_use_the_provider_that_was_chosen(monkeypatch):
 
 
 def test_the_provider_is_chosen_once(monkeypatch):
-    monkeypatch.setattr(json, "_provider", json._provider)
+    monkeypatch.setattr(json, "_provider", json._default_provider)
     json.use_provider(DefaultJSONProvider)
 
     with pytest.raises(SetupError, match=r"already chosen.*app\.json"):
