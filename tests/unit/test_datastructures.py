@@ -558,7 +558,7 @@ def test_twice_the_query_takes_twice_the_steps(item):
 
 
 @pytest.mark.parametrize("item", [b"a&", b"a=1&", b"%41=%42&", b"%", b"+", b"\xff", b"k%ff"])
-def test_a_hostile_query_of_a_megabyte_comes_to_an_end(item):
-    query = item * (1_000_000 // len(item))
+def test_a_hostile_query_of_great_length_comes_to_an_end(item):
+    query = item * (300_000 // len(item))
 
     assert parse_query(query, max_items=None)

@@ -116,8 +116,8 @@ HOSTILE = ['"\\', "\\", '\\"', "\\1", "\\123", '"', "=", "a=;", ";", " ", 'a="\\
 
 @pytest.mark.parametrize("piece", HOSTILE)
 @pytest.mark.parametrize("quote", ["", '"'])
-def test_a_megabyte_of_hostile_cookies_comes_to_an_end(piece, quote):
-    header = f"a={quote}{piece * (1_000_000 // len(piece))}{quote}"
+def test_a_lot_of_hostile_cookies_comes_to_an_end(piece, quote):
+    header = f"a={quote}{piece * (300_000 // len(piece))}{quote}"
 
     parse_cookies([header], max_items=None)
 

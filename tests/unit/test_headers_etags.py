@@ -150,5 +150,5 @@ def test_no_text_makes_it_fail(header):
 
 
 @pytest.mark.parametrize("piece", ['"', "W/", 'W/"', "a ", '"a"', ",", '",', "W"])
-def test_a_megabyte_of_hostile_tags_comes_to_an_end(piece):
-    parse_etags(piece * (1_000_000 // len(piece)))
+def test_a_lot_of_hostile_tags_comes_to_an_end(piece):
+    parse_etags(piece * (300_000 // len(piece)))

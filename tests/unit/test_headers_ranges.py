@@ -302,8 +302,8 @@ def test_no_text_makes_a_parser_fail(header):
 @pytest.mark.parametrize(
     "parse", [parse_range_header, parse_content_range_header, parse_if_range_header]
 )
-def test_a_megabyte_of_hostile_ranges_comes_to_an_end(parse, piece):
-    many = piece * (1_000_000 // len(piece))
+def test_a_lot_of_hostile_ranges_comes_to_an_end(parse, piece):
+    many = piece * (300_000 // len(piece))
 
     parse(f"bytes={many}")
     parse(f"bytes {many}")

@@ -401,8 +401,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("piece", HOSTILE)
 @pytest.mark.parametrize("parse", PARSERS, ids=lambda parse: parse.__name__)
-def test_a_megabyte_of_hostile_text_comes_to_an_end(parse, piece):
-    parse("a;" + piece * (1_000_000 // len(piece)))
+def test_a_lot_of_hostile_text_comes_to_an_end(parse, piece):
+    parse("a;" + piece * (300_000 // len(piece)))
 
 
 @pytest.mark.parametrize("piece", HOSTILE)

@@ -352,9 +352,9 @@ def test_no_part_leaves_the_folder(parts):
 
 
 @pytest.mark.parametrize("piece", ["a/", "../", "a/../", "./", "/", "a", " ", ". ", "."])
-def test_a_megabyte_of_path_comes_to_an_end(piece):
-    safe_join("/d", "a/" + piece * (1_000_000 // len(piece)))
-    secure_filename(piece * (1_000_000 // len(piece)))
+def test_a_lot_of_path_comes_to_an_end(piece):
+    safe_join("/d", "a/" + piece * (300_000 // len(piece)))
+    secure_filename(piece * (300_000 // len(piece)))
 
 
 def test_twice_the_path_takes_at_most_twice_the_steps():
