@@ -55,7 +55,7 @@ async def main() -> None:
     """Print a line for each template and way."""
     from erlen import Erlen
 
-    app: Any = Erlen("bench")
+    app: Any = Erlen(__name__)
     app.jinja_loader = DictLoader(TEMPLATES)
     context: Any = app.app_context()
     current.set(context)
