@@ -14,7 +14,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, ClassVar, TypeVar, cast
 
-import jinja2
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount
@@ -44,7 +43,7 @@ from .results import Results
 from .routing import Router, RuleRoute, WebSocketRuleRoute
 from .sessions import SecureCookieSessionInterface, SessionInterface
 from .static import StaticRoute
-from .templating import make_environment, update_template_context
+from .templating import Environment, make_environment, reloads_templates, update_template_context
 from .typing import ASGIApp, Hook, ResponseReturnValue, Scope
 from .urls import url_for
 from .websockets import WebSocket
@@ -64,6 +63,7 @@ class App(Registrar, Starlette):
     config_class: type[Config] = Config
     app_ctx_globals_class: type[Any] = AppGlobals
     aborter_class: type[Aborter] = Aborter
+    jinja_environment: type[Environment] = Environment
     jinja_options: ClassVar[dict[str, Any]] = {}
     default_config: Mapping[str, Any] = DEFAULTS
 
@@ -135,7 +135,7 @@ class App(Registrar, Starlette):
         self.tasks = Tasks(cast(Any, self))
         self._pools: weakref.WeakKeyDictionary[Any, WorkerPool] = weakref.WeakKeyDictionary()
         self._logger: logging.Logger | None = None
-        self._jinja_env: jinja2.Environment | None = None
+        self._jinja_env: Environment | None = None
         self.frozen = False
         self._served = False
         self._good_hosts: set[bytes] = set()
@@ -209,8 +209,6 @@ class App(Registrar, Starlette):
     @debug.setter
     def debug(self, value: bool) -> None:
         self.config["DEBUG"] = value
-        if self._jinja_env is not None and self.config["TEMPLATES_AUTO_RELOAD"] is None:
-            self._jinja_env.auto_reload = value
 
     def is_debugged(self) -> bool:
         """Return :attr:`debug`, as a function."""
@@ -228,15 +226,15 @@ class App(Registrar, Starlette):
         return self._logger
 
     @property
-    def jinja_env(self) -> jinja2.Environment:
+    def jinja_env(self) -> Environment:
         """The Jinja environment, made on first use."""
         if self._jinja_env is None:
             self._jinja_env = self.create_jinja_environment()
         return self._jinja_env
 
-    def create_jinja_environment(self) -> jinja2.Environment:
+    def create_jinja_environment(self) -> Environment:
         """Return the environment that templates are compiled in."""
-        return make_environment(cast(Any, self))
+        return make_environment(cast(Any, self), kind=self.jinja_environment)
 
     def update_template_context(self, context: dict[str, Any]) -> None:
         """Add what the context processors return to the variables of a template."""
@@ -516,6 +514,8 @@ class App(Registrar, Starlette):
         self.frozen = False
         self._limits = None
         self._good_hosts.clear()
+        if self._jinja_env is not None:
+            self._jinja_env.auto_reload = reloads_templates(cast(Any, self))
 
     def freeze(self) -> None:
         """Compile the handler of every rule; done by itself before the first request.

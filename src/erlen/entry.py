@@ -154,7 +154,8 @@ def _enter(route: BaseRoute, scope: Scope, child: dict[str, Any]) -> None:
     """Make *scope* the one of the foreign route, with the state of its own lifespan."""
     scope.update(child)
     if isinstance(route, Mount) and "state" in scope:
-        scope["state"] = scope["state"].get("erlen.mounts", {}).get(route, scope["state"])
+        mounts = scope["state"].get("erlen.mounts", {})
+        scope["state"] = mounts.get(id(route), scope["state"])
 
 
 async def _foreign_websocket(context: Context[Any]) -> None:

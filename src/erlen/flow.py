@@ -265,6 +265,8 @@ class Flow:
         """
         app = context.app
         context.unhandled = error
+        if isinstance(error, TypeError) and _awaited_a_value(error):
+            error.add_note(_PLAIN_CALLS)
         if self.got_exception.receivers:
             await self.bind.announce(self.got_exception, app, exception=error)
         propagate = app.config["PROPAGATE_EXCEPTIONS"]
@@ -367,6 +369,17 @@ async def _first(steps: Sequence[Step]) -> Any:
         if value is not None:
             return value
     return None
+
+
+_PLAIN_CALLS = (
+    "render_template, url_for, redirect, jsonify, make_response, flash, send_file and abort are"
+    " plain calls in both colours: drop the await."
+)
+
+
+def _awaited_a_value(error: TypeError) -> bool:
+    text = str(error)
+    return "can't be used in 'await' expression" in text or "can't be awaited" in text
 
 
 def _naming_the_view(context: Context[Any], error: WrongResult) -> TypeError:

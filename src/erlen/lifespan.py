@@ -86,7 +86,7 @@ async def _start(app: LifespanApp, stack: AsyncExitStack, state: dict[str, Any])
         if isinstance(route, Mount):
             inner: dict[str, Any] = {}
             await stack.enter_async_context(_mounted(route.app, inner))
-            state.setdefault("erlen.mounts", {})[route] = inner
+            state.setdefault("erlen.mounts", {})[id(route)] = inner
     for kind, function in hooks.hooks:
         step = OnLoop().step(function)
         if kind == "before":

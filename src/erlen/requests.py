@@ -465,8 +465,10 @@ class Request(Connection):
             return
         if on_loop_thread():
             raise ContextError(
-                "The body of this request was not read yet, and a def step that is marked"
-                " inline=True cannot wait for it. Remove inline=True, or make it async def."
+                "The body of this request was not read yet, and it cannot be waited for here: in"
+                " a def step that is marked inline=True, or in a template that is rendered on"
+                " the event loop. Remove inline=True, or make it async def; for a template,"
+                " await the body before you render."
             )
         wait_for(self.prefetch)
 

@@ -233,9 +233,10 @@ async def test_an_unknown_scope_is_refused():
 async def test_a_task_runs_after_the_response_with_an_app_and_without_a_request():
     app = Erlen("task")
     seen = []
+    answered = asyncio.Event()
 
     async def work(name):
-        await asyncio.sleep(0.01)
+        await answered.wait()
         g.x = 1
         seen.append((name, current_app.name, has_request_context()))
 
@@ -254,6 +255,7 @@ async def test_a_task_runs_after_the_response_with_an_app_and_without_a_request(
         assert (await client.get("/")).text == "started"
         assert (await client.get("/def")).text == "started"
         assert seen == []
+        answered.set()
 
     assert sorted(seen) == [("async", "task", False), ("def", "task", False)]
 
