@@ -11,7 +11,6 @@ from .concurrency import Relay, drive, is_async
 from .context import Context
 from .errors import SetupError
 from .exceptions import HTTPException
-from .files import FileStream
 from .flow import Flow, FlowApp, blueprint_of
 from .registry import Inline, Rule
 from .requests import Request
@@ -310,7 +309,7 @@ async def _in_owner(
 def _runs_code(response: Response) -> bool:
     """Say whether code of the app runs while *response* is sent."""
     stream = response.stream
-    return stream is not None and not (isinstance(stream, FileStream) and stream.from_path)
+    return stream is not None and not getattr(stream, "from_path", False)
 
 
 # -- websockets ----------------------------------------------------------------------------

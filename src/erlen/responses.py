@@ -757,6 +757,11 @@ class _Chunks(AsyncIterator[bytes]):
             aiter(source) if isinstance(source, AsyncIterable) else _InThreads(source)
         )
 
+    @property
+    def from_path(self) -> bool:
+        """Whether this is a file that is opened here, so that no code of the app runs."""
+        return getattr(self._pieces, "from_path", False)
+
     async def peek(self) -> bytes:
         """Return the first chunk and keep it; ``b""`` if there is none."""
         self._first = self._first or await anext(self, b"")
