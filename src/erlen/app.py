@@ -16,7 +16,7 @@ from typing import IO, Any, ClassVar, TypeVar, cast
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Mount
+from starlette.routing import Mount, WebSocketRoute
 
 from .binding import InOwner, OnLoop
 from .blueprints import Blueprint, include
@@ -412,6 +412,12 @@ class App(Registrar, Starlette):
     def mount(self, path: str, app: ASGIApp, name: str | None = None) -> None:
         """Serve another ASGI app below *path*; its lifespan runs with this one."""
         self.routes.append(Mount(path, app=app, name=name))
+
+    def add_websocket_route(
+        self, path: str, route: Callable[..., Any], name: str | None = None
+    ) -> None:
+        """Serve websockets at *path* as Starlette does: *route* gets Starlette's websocket."""
+        self.routes.append(WebSocketRoute(path, endpoint=route, name=name))
 
     # -- contexts --------------------------------------------------------------------------
 

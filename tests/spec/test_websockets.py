@@ -1,0 +1,467 @@
+"""Websockets: accepted, refused, closed, and never open to a foreign page."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from erlen import (
+    Blueprint,
+    Erlen,
+    WebSocketDisconnect,
+    abort,
+    current_websocket,
+    g,
+    has_request_context,
+    has_websocket_context,
+    request,
+    session,
+    websocket,
+)
+from erlen.errors import ContextError
+from erlen.signals import (
+    got_websocket_exception,
+    websocket_finished,
+    websocket_received,
+    websocket_sent,
+    websocket_started,
+)
+from erlen.testing import WebSocketRejected
+
+
+def app_with(view, **options):
+    app = Erlen("sockets")
+    app.secret_key = "k" * 32
+    app.websocket("/ws", **options)(view)
+    return app
+
+
+async def echo():
+    async for message in websocket:
+        await websocket.send(message)
+
+
+async def test_messages_of_both_kinds_are_echoed_and_the_end_is_an_end():
+    async with app_with(echo).test_client().websocket("/ws") as ws:
+        await ws.send("text")
+        assert await ws.receive() == "text"
+        await ws.send(b"bytes")
+        assert await ws.receive() == b"bytes"
+
+
+async def test_json_is_written_by_the_provider_of_the_app():
+    async def view():
+        data = await websocket.receive_json()
+        await websocket.send_json(data["a"], 2)
+        await websocket.send_json(b=3)
+        await websocket.send_json("one")
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        await ws.send_json({"a": 1})
+        assert await ws.receive() == "[1, 2]"
+        assert await ws.receive_json() == {"b": 3}
+        assert await ws.receive_json() == "one"
+
+
+async def test_receive_says_why_the_peer_left():
+    seen = []
+
+    async def view():
+        try:
+            await websocket.receive()
+        except WebSocketDisconnect as error:
+            seen.append((error.code, error.reason, websocket.close_code, websocket.closed))
+        with pytest.raises(WebSocketDisconnect):
+            await websocket.receive()
+        with pytest.raises(WebSocketDisconnect):
+            await websocket.send("x")
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        await ws.close(4001, "bye")
+
+    assert seen == [(4001, "bye", 4001, True)]
+
+
+async def test_a_subprotocol_is_one_that_was_offered():
+    async def view():
+        with pytest.raises(ValueError, match="did not offer the subprotocol 'c'"):
+            await websocket.accept(subprotocol="c")
+        await websocket.accept(subprotocol=websocket.requested_subprotocols[1], headers={"X": "y"})
+        await websocket.accept()
+        await websocket.send(websocket.subprotocol)
+
+    client = app_with(view).test_client()
+    async with client.websocket("/ws", subprotocols=["a", "b"]) as ws:
+        assert await ws.receive() == "b"
+
+
+async def test_a_view_may_close_with_a_code_and_a_reason():
+    async def view():
+        await websocket.accept()
+        await websocket.close(4000, "enough")
+        await websocket.close()
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        with pytest.raises(WebSocketDisconnect):
+            await ws.receive()
+        assert (ws.close_code, ws.close_reason) == (4000, "enough")
+
+
+async def test_a_view_that_returns_closes_normally():
+    async def view():
+        await websocket.accept()
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        with pytest.raises(WebSocketDisconnect):
+            await ws.receive()
+        assert ws.close_code == 1000
+
+
+@pytest.mark.parametrize(
+    ("refuse", "status"),
+    [
+        pytest.param(lambda: abort(401), 401, id="abort"),
+        pytest.param(lambda: ("go away", 409), 409, id="result"),
+    ],
+)
+async def test_a_websocket_may_be_refused_with_a_response(refuse, status):
+    async def view():
+        return refuse()
+
+    with pytest.raises(WebSocketRejected) as caught:
+        async with app_with(view).test_client().websocket("/ws"):
+            pass
+
+    assert caught.value.response.status_code == status
+
+
+async def test_a_view_that_never_accepts_refuses():
+    async def view():
+        pass
+
+    with pytest.raises(WebSocketRejected) as caught:
+        async with app_with(view).test_client().websocket("/ws"):
+            pass
+
+    assert caught.value.response.status_code == 403
+
+
+async def test_a_url_without_a_websocket_is_a_404():
+    app = app_with(echo)
+    app.get("/page")(echo)
+
+    for path in ("/nowhere", "/page"):
+        with pytest.raises(WebSocketRejected) as caught:
+            async with app.test_client().websocket(path):
+                pass
+        assert caught.value.response.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        pytest.param(LookupError("lost"), 1011, id="error"),
+        pytest.param(None, 1008, id="abort 403"),
+    ],
+)
+async def test_an_error_after_accept_closes_with_its_code(error, code, caplog):
+    async def view():
+        await websocket.accept()
+        if error is None:
+            abort(403)
+        raise error
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        with pytest.raises(WebSocketDisconnect):
+            await ws.receive()
+        assert ws.close_code == code
+
+    assert caplog.text.count("LookupError: lost") == (1 if error else 0)
+
+
+async def test_an_error_handler_answers_for_a_websocket():
+    async def view():
+        raise LookupError
+
+    app = app_with(view)
+
+    @app.errorhandler(LookupError)
+    async def handler(error):
+        return "handled", 418
+
+    with pytest.raises(WebSocketRejected) as caught:
+        async with app.test_client().websocket("/ws"):
+            pass
+
+    assert (caught.value.response.status_code, caught.value.response.text) == (418, "handled")
+
+
+async def test_hooks_run_around_a_websocket_from_the_app_inwards():
+    app, room = Erlen("hooks"), Blueprint("room", "hooks", url_prefix="/room")
+    log = []
+
+    for owner, name in ((app, "app"), (room, "room")):
+
+        def before(name=name):
+            log.append(f"before {name}")
+
+        async def after(response, name=name):
+            log.append(f"after {name} {response}")
+
+        async def teardown(error, name=name):
+            log.append(f"teardown {name} {error}")
+
+        owner.before_websocket(before)
+        owner.after_websocket(after)
+        owner.teardown_websocket(teardown)
+
+    @app.before_request
+    async def never():
+        log.append("before request")
+
+    @app.url_value_preprocessor
+    def values(endpoint, values):
+        g.number = values.pop("number")
+
+    @room.websocket("/<int:number>")
+    async def view():
+        await websocket.accept()
+        log.append(f"view {g.number} {websocket.endpoint}")
+
+    app.register_blueprint(room)
+    async with app.test_client().websocket("/room/3") as ws:
+        with pytest.raises(WebSocketDisconnect):
+            await ws.receive()
+
+    assert log == [
+        "before app",
+        "before room",
+        "view 3 room.view",
+        "after room None",
+        "after app None",
+        "teardown room None",
+        "teardown app None",
+    ]
+
+
+async def test_a_before_hook_may_refuse():
+    app = app_with(echo)
+
+    @app.before_websocket
+    async def refuse():
+        return "members only", 401
+
+    with pytest.raises(WebSocketRejected) as caught:
+        async with app.test_client().websocket("/ws"):
+            pass
+
+    assert caught.value.response.text == "members only"
+
+
+async def test_an_after_hook_may_answer_instead():
+    async def view():
+        abort(404)
+
+    app = app_with(view)
+
+    @app.after_websocket
+    async def other(response):
+        session["seen"] = True
+        return "other", 410
+
+    with pytest.raises(WebSocketRejected) as caught:
+        async with app.test_client().websocket("/ws"):
+            pass
+
+    assert caught.value.response.status_code == 410
+    assert "session=" in caught.value.response.headers["Set-Cookie"]
+
+
+async def test_the_session_can_be_read():
+    async def view():
+        await websocket.send(session["user"])
+
+    app = app_with(view)
+
+    @app.get("/login")
+    async def login():
+        session["user"] = "ada"
+        return "in"
+
+    client = app.test_client()
+    await client.get("/login")
+
+    async with client.websocket("/ws") as ws:
+        assert await ws.receive() == "ada"
+
+
+@pytest.mark.parametrize(
+    ("origin", "config", "allowed"),
+    [
+        ("http://localhost", {}, True),
+        ("http://evil.com", {}, False),
+        ("http://localhost:8080", {}, False),
+        ("null", {}, False),
+        ("http://localhost:x", {}, False),
+        ("https://app.example", {"WEBSOCKET_ORIGINS": ["https://app.example"]}, True),
+        ("http://evil.com", {"WEBSOCKET_ORIGINS": ["*"]}, True),
+        ("http://127.0.0.1:3000", {"DEBUG": True}, True),
+        ("http://evil.com", {"DEBUG": True}, False),
+    ],
+)
+async def test_only_pages_of_the_same_origin_may_connect(origin, config, allowed, caplog):
+    app = app_with(echo)
+    app.config.update(config)
+    connecting = app.test_client().websocket("/ws", headers={"Origin": origin})
+
+    if allowed:
+        async with connecting as ws:
+            await ws.send("x")
+            assert await ws.receive() == "x"
+    else:
+        with pytest.raises(WebSocketRejected) as caught:
+            async with connecting:
+                pass
+        assert caught.value.response.status_code == 403
+        assert "WEBSOCKET_ORIGINS" in caplog.text
+        assert origin in caplog.text
+
+
+async def test_any_task_may_use_the_websocket_itself():
+    async def view():
+        peers = {current_websocket()}
+
+        async def greet(peer):
+            await peer.send("from a task")
+
+        await websocket.accept()
+        await asyncio.gather(*(greet(peer) for peer in peers))
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        assert await ws.receive() == "from a task"
+
+
+async def test_two_tasks_that_send_first_accept_once():
+    async def view():
+        await asyncio.gather(websocket.send("a"), websocket.send("b"))
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        assert {await ws.receive(), await ws.receive()} == {"a", "b"}
+
+
+async def test_only_text_and_bytes_are_sent(caplog):
+    async def view():
+        await websocket.send({"a": 1})
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        with pytest.raises(WebSocketDisconnect):
+            await ws.receive()
+
+    assert "A websocket sends str or bytes, not dict" in caplog.text
+    assert "send_json" in caplog.text
+
+
+async def test_a_websocket_is_no_request():
+    seen = []
+
+    async def view():
+        seen.append((has_websocket_context(), has_request_context()))
+        with pytest.raises(ContextError, match="use websocket"):
+            request.path  # noqa: B018
+        await websocket.accept()
+
+    async with app_with(view).test_client().websocket("/ws"):
+        pass
+
+    assert seen == [(True, False)]
+
+
+async def test_a_request_is_no_websocket():
+    app = Erlen("request")
+
+    @app.get("/")
+    async def view():
+        with pytest.raises(ContextError, match="use request"):
+            websocket.path  # noqa: B018
+        return "x"
+
+    assert (await app.test_client().get("/")).text == "x"
+    with pytest.raises(ContextError, match="Working outside of request context"):
+        websocket.path  # noqa: B018
+
+
+async def test_signals_tell_of_websockets_and_their_messages():
+    app = app_with(echo)
+    seen = []
+
+    def note(name):
+        def receiver(sender, **data):
+            seen.append((name, sender if isinstance(sender, str) else sender.name))
+
+        return receiver
+
+    kept = []
+    for name, signal in (
+        ("started", websocket_started),
+        ("received", websocket_received),
+        ("sent", websocket_sent),
+        ("finished", websocket_finished),
+    ):
+        kept.append(note(name))
+        signal.connect(kept[-1])
+    try:
+        async with app.test_client().websocket("/ws") as ws:
+            await ws.send("x")
+            await ws.receive()
+    finally:
+        for receiver, signal in zip(
+            kept,
+            (websocket_started, websocket_received, websocket_sent, websocket_finished),
+            strict=True,
+        ):
+            signal.disconnect(receiver)
+
+    assert seen[:3] == [("started", "sockets"), ("received", "x"), ("sent", "x")]
+
+
+async def test_an_unhandled_error_is_signalled(caplog):
+    async def view():
+        raise LookupError("lost")
+
+    seen = []
+
+    def note(sender, exception):
+        seen.append(str(exception))
+
+    with got_websocket_exception.connected_to(note), pytest.raises(WebSocketRejected) as caught:
+        async with app_with(view).test_client().websocket("/ws"):
+            pass
+
+    assert seen == ["lost"]
+    assert caught.value.response.status_code == 500
+    assert caplog.text.count("LookupError: lost") == 1
+
+
+async def test_the_starlette_face_of_a_websocket():
+    async def view():
+        assert websocket.starlette.url.path == "/ws"
+        assert websocket.scheme == "ws"
+        await websocket.send(websocket.url)
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        assert await ws.receive() == "ws://localhost/ws"
+
+
+async def test_a_foreign_websocket_route_is_served():
+    async def starlette_view(websocket):
+        await websocket.accept()
+        await websocket.send_text(websocket.session.get("user", "nobody"))
+        await websocket.close()
+
+    app = Erlen("foreign")
+    app.secret_key = "k" * 32
+    app.add_websocket_route("/ws", starlette_view)
+
+    async with app.test_client().websocket("/ws") as ws:
+        assert await ws.receive() == "nobody"
