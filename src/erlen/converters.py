@@ -65,9 +65,12 @@ class BaseConverter:
     def to_url(self, value: Any) -> str:
         """Return the percent-encoded piece of path that stands for *value*.
 
+        A slash in it is encoded too, unless the piece may span slashes.
+
         :raises ValueError: if there is none.
         """
-        return quote_path(str(value))
+        piece = quote_path(str(value))
+        return piece.replace("/", "%2F") if self.isolated else piece
 
     @property
     def isolated(self) -> bool:

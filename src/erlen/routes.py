@@ -96,6 +96,8 @@ class RuleFace(BaseRoute):
         names = (*(domain.names if domain else ()), *self.pattern.names)
         self.arguments = frozenset((*names, *self.url_rule.defaults))
         """The names of all values that the view gets."""
+        self.required = self.arguments.difference(self.url_rule.defaults)
+        """The names of those that a URL cannot be built without."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Say whether this rule is for *scope*, taken alone and without redirects."""
@@ -119,9 +121,9 @@ class RuleFace(BaseRoute):
         rule = self.url_rule
         if method is not None and rule.methods is not None and method not in rule.methods:
             return False
-        return self.arguments <= values.keys() | rule.defaults.keys() and all(
-            values.get(name, default) == default for name, default in rule.defaults.items()
-        )
+        if not self.required <= values.keys():
+            return False
+        return all(values.get(name, default) == default for name, default in rule.defaults.items())
 
     def path_for(self, values: Mapping[str, Any]) -> str:
         """Build the path for *values* that suit.
@@ -299,8 +301,7 @@ class Index:
         for endpoint, routes in self.endpoints.items():
             for route in routes:
                 rule = route.url_rule
-                names = route.arguments.difference(rule.defaults)
-                yield Candidate(endpoint, names, rule.methods, rule.defaults)
+                yield Candidate(endpoint, route.required, rule.methods, rule.defaults)
 
     def _enter(self, route: RuleFace, settings: Settings) -> None:
         rule = route.url_rule

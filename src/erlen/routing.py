@@ -11,7 +11,7 @@ import re
 import weakref
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 from urllib.parse import quote
 
 from starlette.datastructures import URLPath
@@ -28,7 +28,7 @@ from .exceptions import (
     NotFound,
     RequestRedirect,
 )
-from .matching import SOCKET, Key, Node, Target, find
+from .matching import SOCKET, Key, Node, Target, find, split_host
 from .registry import Rule
 from .routes import (
     Index,
@@ -117,7 +117,7 @@ class Router(StarletteRouter):
             max_body_size=max_body_size,
         )
         if not middleware and max_body_size is None:
-            self.middleware_stack = functools.partial(_dispatch, weakref.ref(self))
+            self.middleware_stack = functools.partial(_dispatch, cast(Router, weakref.proxy(self)))
 
     def __setattr__(self, name: str, value: Any) -> None:
         before = vars(self).get("routes")
@@ -220,15 +220,16 @@ class Router(StarletteRouter):
         """
         index = self.routes.arranged or self._arrange()
         given = {name: value for name, value in values.items() if value is not None}
+        elsewhere: BuiltURL | None = None
         for wanted in (method,) if method is not None else (default_method, None):
-            suiting = [one for one in index.endpoints.get(endpoint, ()) if one.suits(given, wanted)]
-            urls = (self._url(route, given) for route in suiting)
-            first = next(urls, None)
-            if first is None:
-                continue
-            if not self.host_matching or first.host in (None, host):
-                return first
-            return next((url for url in urls if url.host == host), first)
+            for route in index.endpoints.get(endpoint, ()):
+                if route.suits(given, wanted):
+                    url = self._url(route, given, host)
+                    if not self.host_matching or url.host in (None, host):
+                        return url
+                    elsewhere = elsewhere or url
+            if elsewhere is not None:
+                return elsewhere
         raise BuildError(endpoint, given, method, index.candidates())
 
     def is_endpoint_expecting(self, endpoint: str, *names: str) -> bool:
@@ -349,13 +350,17 @@ class Router(StarletteRouter):
     def _merges(self, rule: Rule) -> bool:
         return self.merge_slashes if rule.merge_slashes is None else rule.merge_slashes
 
-    def _url(self, route: RuleFace, values: Mapping[str, Any]) -> BuiltURL:
-        rest = {name: value for name, value in values.items() if name not in route.arguments}
+    def _url(self, route: RuleFace, values: Mapping[str, Any], here: str | None) -> BuiltURL:
         path = route.path_for(values)
-        if rest:
+        if values.keys() - route.arguments:
+            rest = {name: value for name, value in values.items() if name not in route.arguments}
             query = query_string(rest, sort=self.sort_parameters)
             path = f"{path}?{query}" if query else path
-        return BuiltURL(self._host_for(route, values), path, route.url_rule.websocket)
+        host = self._host_for(route, values)
+        # A pattern seldom names the port; the host of the request does.
+        if here is not None and host == split_host(here)[0]:
+            host = here
+        return BuiltURL(host, path, route.url_rule.websocket)
 
     def _host_for(self, route: RuleFace, values: Mapping[str, Any]) -> str | None:
         server = None if self.host_matching else self.server_name
@@ -483,12 +488,8 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     await _refuse(NotFound(), scope, receive, send)
 
 
-async def _dispatch(
-    reference: weakref.ref[Router], scope: Scope, receive: Receive, send: Send
-) -> None:
-    router = reference()
-    if router is not None:
-        await router.app(scope, receive, send)
+async def _dispatch(router: Router, scope: Scope, receive: Receive, send: Send) -> None:
+    await router.app(scope, receive, send)
 
 
 @asynccontextmanager

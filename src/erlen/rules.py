@@ -154,11 +154,17 @@ class Pattern:
         :raises ValueError: if a converter refuses one.
         """
         return "".join(
-            quote_path(piece)
-            if isinstance(piece, str)
-            else quote_path(piece.converter.to_url(values[piece.name]), encoded=True)
-            for piece in self.pieces
+            [
+                piece
+                if isinstance(piece, str)
+                else quote_path(piece.converter.to_url(values[piece.name]), encoded=True)
+                for piece in self._quoted
+            ]
         )
+
+    @cached_property
+    def _quoted(self) -> tuple[str | Variable, ...]:
+        return tuple(quote_path(one) if isinstance(one, str) else one for one in self.pieces)
 
 
 class Candidate(NamedTuple):
@@ -257,7 +263,7 @@ def compile_pattern(
     """
     if not host and not rule.startswith("/"):
         raise SetupValueError(
-            f"The rule {rule!r} does not begin with a slash. Did you mean {'/' + rule!r}?"
+            f"The rule {rule!r} is no path, which begins with a slash. Did you mean {'/' + rule!r}?"
         )
     spelled = _host_text if host else _merged if merge_slashes else str
     pieces = tuple(
