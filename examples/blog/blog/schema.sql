@@ -1,0 +1,16 @@
+DROP TABLE IF EXISTS post;
+DROP TABLE IF EXISTS author;
+
+CREATE TABLE author (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT UNIQUE NOT NULL,
+    password TEXT NOT NULL
+);
+
+CREATE TABLE post (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    author_id INTEGER NOT NULL REFERENCES author (id),
+    created TEXT NOT NULL DEFAULT (datetime('now')),
+    title TEXT NOT NULL,
+    body TEXT NOT NULL
+);
