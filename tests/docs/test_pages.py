@@ -1,0 +1,52 @@
+"""Pages that repeat what the source says do not fall behind it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from erlen.config import DEFAULTS
+from tests.architecture.floors import FLOORS
+from tests.docs.blocks import ROOT
+
+DOCS = ROOT / "docs"
+
+
+def rows_of(page: str) -> list[list[str]]:
+    """Return the cells of all tables of *page*, without headings."""
+    lines = (DOCS / page).read_text("utf-8").splitlines()
+    rows = [line.strip("|").split(" | ") for line in lines if line.startswith("| `")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def keys_of_the_configuration_page() -> dict[str, str]:
+    return {
+        row[0].strip("`"): row[1]
+        for row in rows_of("howto/configuration.md")
+        if re.fullmatch(r"`[A-Z_]+`", row[0])
+    }
+
+
+def test_the_configuration_page_has_every_key_and_no_other():
+    assert keys_of_the_configuration_page().keys() == DEFAULTS.keys()
+
+
+@pytest.mark.parametrize(("key", "default"), DEFAULTS.items(), ids=DEFAULTS)
+def test_the_configuration_page_tells_the_default(key, default):
+    told = keys_of_the_configuration_page()[key]
+
+    if isinstance(default, timedelta):
+        assert told == f"{default.days} days"
+    else:
+        assert told == f"`{default!r}`"
+
+
+def test_the_page_of_the_house_names_every_module_on_its_floor():
+    told = [set(re.findall(r"`(\w+)`", row[0])) for row in rows_of("explanation/the-house.md")]
+
+    for floor in FLOORS:
+        modules = {name for name in floor if not name.startswith("__")}
+        if modules:
+            assert modules in told, "docs/explanation/the-house.md has no row for this floor"
