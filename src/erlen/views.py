@@ -38,10 +38,13 @@ class View:
     @classmethod
     def as_view(cls, name: str, *class_args: Any, **class_kwargs: Any) -> Callable[..., Any]:
         """Return a view function with the endpoint *name*; arguments go to the class."""
-        if cls._is_async():
-            view = cls._async_view(class_args, class_kwargs)
-        else:
-            view = cls._plain_view(class_args, class_kwargs)
+        shared = None if cls.init_every_request else cls(*class_args, **class_kwargs)
+
+        def instance() -> Any:
+            # The class is looked up on the view, so that tests may patch it there.
+            return shared or function.view_class(*class_args, **class_kwargs)
+
+        view = _async_view(instance) if cls._is_async() else _plain_view(instance)
         for decorator in cls.decorators:
             view.__name__ = name
             view.__module__ = cls.__module__
@@ -59,32 +62,20 @@ class View:
     def _is_async(cls) -> bool:
         return is_async(cls.dispatch_request)
 
-    @classmethod
-    def _instances(cls, args: Any, kwargs: Any) -> Callable[[Any], Any]:
-        if cls.init_every_request:
-            # The class is looked up on the function, so that tests may patch it there.
-            return lambda view: view.view_class(*args, **kwargs)
-        shared = cls(*args, **kwargs)
-        return lambda view: shared
 
-    @classmethod
-    def _async_view(cls, args: Any, kwargs: Any) -> Callable[..., Any]:
-        instance = cls._instances(args, kwargs)
+def _async_view(instance: Callable[[], Any]) -> Callable[..., Any]:
+    async def view(**values: Any) -> Any:
+        result = instance().dispatch_request(**values)
+        return await result if hasattr(result, "__await__") else result
 
-        async def view(**values: Any) -> Any:
-            result = instance(view).dispatch_request(**values)
-            return await result if hasattr(result, "__await__") else result
+    return view
 
-        return view
 
-    @classmethod
-    def _plain_view(cls, args: Any, kwargs: Any) -> Callable[..., Any]:
-        instance = cls._instances(args, kwargs)
+def _plain_view(instance: Callable[[], Any]) -> Callable[..., Any]:
+    def view(**values: Any) -> Any:
+        return instance().dispatch_request(**values)
 
-        def view(**values: Any) -> Any:
-            return instance(view).dispatch_request(**values)
-
-        return view
+    return view
 
 
 class MethodView(View):

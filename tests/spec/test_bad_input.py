@@ -75,8 +75,10 @@ async def test_broken_json_is_a_400(path, body):
 
 @pytest.mark.parametrize("path", ["/json", "/sync-json"])
 async def test_json_of_another_type_is_a_415(path):
-    response = await echo_app().test_client().post(
-        path, data=b"{}", headers={"Content-Type": "text/plain;application/json"}
+    response = (
+        await echo_app()
+        .test_client()
+        .post(path, data=b"{}", headers={"Content-Type": "text/plain;application/json"})
     )
 
     assert response.status_code == 415
@@ -117,8 +119,8 @@ async def test_a_form_over_a_limit_is_a_413_that_names_the_limit(path, config, b
     ],
 )
 async def test_a_broken_multipart_form_is_a_400(path, content_type, body):
-    response = await echo_app().test_client().post(
-        path, data=body, headers={"Content-Type": content_type}
+    response = (
+        await echo_app().test_client().post(path, data=body, headers={"Content-Type": content_type})
     )
 
     assert response.status_code == 400
