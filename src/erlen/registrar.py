@@ -99,7 +99,10 @@ class Registrar:
         read the body ahead of a ``def`` view; ``max_content_length`` (bytes) and
         ``body_timeout`` (seconds) replace the limits of the app, ``None`` lifts them;
         ``session=False`` does not open the session ahead.
+
+        :raises SetupTypeError: if there is no rule: ``@app.route`` without parentheses.
         """
+        _refuse_bare_decorator(rule)
 
         def register(view: F) -> F:
             endpoint = options.pop("endpoint", None)
@@ -108,9 +111,7 @@ class Registrar:
 
         return register
 
-    def _method_route(
-        self, method: str, rule: str, options: dict[str, Any]
-    ) -> Callable[[F], F]:
+    def _method_route(self, method: str, rule: str, options: dict[str, Any]) -> Callable[[F], F]:
         if "methods" in options:
             raise SetupTypeError(
                 f"{method.lower()}({rule!r}) takes no 'methods'. Use route() for several."
@@ -262,6 +263,7 @@ class Registrar:
 
     def errorhandler(self, code_or_exception: type[Exception] | int) -> Callable[[F], F]:
         """Answer errors of a class, or of a status code, with the decorated function."""
+        error_key(code_or_exception)  # now: without parentheses this is the function itself
 
         def register(handler: F) -> F:
             self.register_error_handler(code_or_exception, handler)
@@ -387,6 +389,14 @@ def error_key(code_or_exception: type[Exception] | int) -> tuple[type[Exception]
     if issubclass(code_or_exception, HTTPException):
         return code_or_exception, code_or_exception.code
     return code_or_exception, None
+
+
+def _refuse_bare_decorator(rule: Any) -> None:
+    if callable(rule):
+        raise SetupTypeError(
+            f"The view {place_of(rule)} is decorated without a rule. Write it in parentheses:"
+            " @app.get('/path')."
+        )
 
 
 def _endpoint_of(rule: str, endpoint: str | None, view: View | None) -> str:
