@@ -8,25 +8,23 @@ from datetime import timedelta
 import pytest
 
 from erlen.config import DEFAULTS
+from erlen.exceptions import default_exceptions
 from tests.architecture.floors import FLOORS
 from tests.docs.blocks import ROOT
 
 DOCS = ROOT / "docs"
 
 
-def rows_of(page: str) -> list[list[str]]:
-    """Return the cells of all tables of *page*, without headings."""
+def rows_of(page: str, first: str) -> list[list[str]]:
+    """Return the rows of all tables of *page* whose first cell is *first*."""
     lines = (DOCS / page).read_text("utf-8").splitlines()
-    rows = [line.strip("|").split(" | ") for line in lines if line.startswith("| `")]
-    return [[cell.strip() for cell in row] for row in rows]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+    return [row for row in rows if re.fullmatch(first, row[0])]
 
 
 def keys_of_the_configuration_page() -> dict[str, str]:
-    return {
-        row[0].strip("`"): row[1]
-        for row in rows_of("howto/configuration.md")
-        if re.fullmatch(r"`[A-Z_]+`", row[0])
-    }
+    rows = rows_of("howto/configuration.md", r"`[A-Z_]+`")
+    return {row[0].strip("`"): row[1] for row in rows}
 
 
 def test_the_configuration_page_has_every_key_and_no_other():
@@ -44,9 +42,16 @@ def test_the_configuration_page_tells_the_default(key, default):
 
 
 def test_the_page_of_the_house_names_every_module_on_its_floor():
-    told = [set(re.findall(r"`(\w+)`", row[0])) for row in rows_of("explanation/the-house.md")]
+    rows = rows_of("explanation/the-house.md", "`.*")
+    told = [set(re.findall(r"`(\w+)`", row[0])) for row in rows]
 
     for floor in FLOORS:
         modules = {name for name in floor if not name.startswith("__")}
         if modules:
             assert modules in told, "docs/explanation/the-house.md has no row for this floor"
+
+
+def test_the_page_of_http_errors_has_every_code_and_its_class():
+    told = {int(row[0]): row[1].strip("`") for row in rows_of("reference/exceptions.md", r"\d+")}
+
+    assert told == {code: kind.__name__ for code, kind in default_exceptions.items()}
