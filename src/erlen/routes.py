@@ -7,7 +7,7 @@ spelling, regular expressions, convertors, and ``matches``, which answers for on
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial, wraps
 from itertools import takewhile
@@ -41,7 +41,7 @@ __all__ = [
     "RuleRoute",
     "Settings",
     "WebSocketRuleRoute",
-    "is_placed",
+    "needs_subdomain",
     "route_path",
 ]
 
@@ -80,8 +80,6 @@ class RuleFace(BaseRoute):
         self.handler: Any = None
         """The compiled pipeline, once the app is frozen."""
         self.strict_slashes = True
-        self.better: tuple[RuleFace, ...] = ()
-        """The rules of the endpoint whose URLs are preferred to the one of this rule."""
         self.locate: Callable[[Scope], Mapping[str, Any] | None] | None = None
         """Finds the values in the host; ``None`` where hosts are not matched."""
 
@@ -130,7 +128,9 @@ class RuleFace(BaseRoute):
 
         :raises ValueError: if a converter refuses one.
         """
-        return self.pattern.build({**values, **self.url_rule.defaults})
+        path = self.pattern.build({**values, **self.url_rule.defaults})
+        # WHY: "//host/path" is a URL of another host, and a value may begin with a slash.
+        return f"/{path.lstrip('/')}" if path.startswith("//") else path
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """Build the path, if *name* is the endpoint and the values are those of the rule."""
@@ -217,6 +217,8 @@ class RouteList(list[BaseRoute]):
     ) -> None:
         super().__init__(routes)
         self.on_change = on_change
+        self.placed: list[BaseRoute] = []
+        """What was put at its place, by ``insert`` or assignment, and not just added."""
         self.arranged: Index | None = None
         """What the router made of the routes; ``None`` if they changed since."""
 
@@ -226,23 +228,32 @@ class RouteList(list[BaseRoute]):
         if self.on_change is not None:
             self.on_change()
 
+    def was_placed(self, route: BaseRoute) -> bool:
+        """Say whether *route* is where somebody wanted it to be."""
+        return any(route is placed for placed in self.placed)
 
-def _watched(mutator: Callable[..., Any]) -> Callable[..., Any]:
+
+def _watched(mutator: Callable[..., Any], *, placing: bool) -> Callable[..., Any]:
     @wraps(mutator)
     def watched(routes: RouteList, *args: Any, **kwargs: Any) -> Any:
+        before = {id(route) for route in routes} if placing else set[int]()
         try:
             return mutator(routes, *args, **kwargs)
         finally:
+            if placing:
+                routes.placed += [route for route in routes if id(route) not in before]
             routes.changed()
 
     return watched
 
 
+for _name in ("insert", "__setitem__"):
+    setattr(RouteList, _name, _watched(getattr(list, _name), placing=True))
 for _name in (
-    *("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse"),
-    *("__setitem__", "__delitem__", "__iadd__", "__imul__"),
+    *("append", "extend", "remove", "pop", "clear", "sort", "reverse"),
+    *("__delitem__", "__iadd__", "__imul__"),
 ):
-    setattr(RouteList, _name, _watched(getattr(list, _name)))
+    setattr(RouteList, _name, _watched(getattr(list, _name), placing=False))
 
 
 class Settings(Protocol):
@@ -259,13 +270,17 @@ class Settings(Protocol):
 class Index:
     """What the routes come to, arranged for questions."""
 
-    def __init__(self, routes: Sequence[BaseRoute], settings: Settings) -> None:
+    def __init__(self, routes: RouteList, settings: Settings) -> None:
         rules = [route for route in routes if isinstance(route, RuleFace)]
-        first = routes.index(rules[0]) if rules else 0
-        self.leading = list(routes[:first])
-        """Foreign routes in front of the first rule."""
-        self.trailing = [route for route in routes[first:] if not isinstance(route, RuleFace)]
+        self.leading: list[BaseRoute] = []
+        """Foreign routes that were put in front of the first rule."""
+        self.trailing: list[BaseRoute] = []
         """The other foreign routes."""
+        first = routes.index(rules[0]) if rules else 0
+        for at, route in enumerate(routes):
+            if not isinstance(route, RuleFace):
+                leads = at < first and routes.was_placed(route)
+                (self.leading if leads else self.trailing).append(route)
         self.endpoints: dict[str, list[RuleFace]] = {}
         """The rules of each endpoint, the one whose URL is preferred first."""
         for route in rules:
@@ -276,12 +291,12 @@ class Index:
         self._server = settings.server_name
         self._domains: Domains[RuleFace] = Domains()
         for route in rules:
-            _settle(route, self.endpoints[route.name], settings)
+            _settle(route, settings)
             self._enter(route, settings)
         everywhere = not (settings.host_matching or settings.subdomain_matching)
         self.root = self._domains.trie_of(None).root if everywhere else None
         """Where the tree of all rules begins, if hosts are not matched."""
-        self.static = {} if first or self.root is None else _static(self.root, rules)
+        self.static = {} if self.leading or self.root is None else _static(self.root, rules)
         """The rules that a path alone decides, with their defaults."""
 
     def find(
@@ -306,17 +321,21 @@ class Index:
     def _enter(self, route: RuleFace, settings: Settings) -> None:
         rule = route.url_rule
         asked = settings.host_matching or settings.subdomain_matching
-        if rule.build_only or (not asked and is_placed(rule, settings)):
+        if rule.build_only or (not asked and needs_subdomain(rule, settings)):
             return
         domain = route.domain if asked else None
         if domain is None and asked and not settings.host_matching:
             domain = _BARE
         trie = self._domains.trie_of(domain)
-        for keys, target in _targets(route, domain):
-            trie.add(route.pattern, keys, target, strict=route.strict_slashes)
+        better = tuple(_better(route, self.endpoints[route.name]))
+        target = _target(route, domain, better if settings.redirect_defaults else ())
+        if isinstance(route, RuleRoute) and route.options_twin is not None:
+            twin = replace(target, answer=route.options_twin)
+            trie.add(route.pattern, ("OPTIONS",), twin, strict=route.strict_slashes)
+        trie.add(route.pattern, route.keys, target, strict=route.strict_slashes)
 
 
-def is_placed(rule: Rule, settings: Settings) -> bool:
+def needs_subdomain(rule: Rule, settings: Settings) -> bool:
     """Say whether URLs of *rule* need the subdomain, be it the bare name."""
     elsewhere = rule.subdomain not in (None, settings.default_subdomain)
     return settings.subdomain_matching or elsewhere
@@ -331,10 +350,9 @@ def route_path(scope: Scope) -> str:
     return path
 
 
-def _settle(route: RuleFace, siblings: list[RuleFace], settings: Settings) -> None:
+def _settle(route: RuleFace, settings: Settings) -> None:
     strict = route.url_rule.strict_slashes
     route.strict_slashes = settings.strict_slashes if strict is None else strict
-    route.better = tuple(_better(route, siblings)) if settings.redirect_defaults else ()
     route.locate = None
     if settings.host_matching:
         if route.domain is not None:
@@ -359,9 +377,9 @@ def _better(route: RuleFace, siblings: list[RuleFace]) -> Iterator[RuleFace]:
             yield other
 
 
-def _targets(
-    route: RuleFace, domain: Pattern | None
-) -> Iterator[tuple[Collection[Key], Target[RuleFace]]]:
+def _target(
+    route: RuleFace, domain: Pattern | None, better: tuple[RuleFace, ...]
+) -> Target[RuleFace]:
     rule = route.url_rule
     variables = (*(domain.variables if domain else ()), *route.pattern.variables)
     # FLASK: a default wins over the variable of the same name, however the path reads.
@@ -371,11 +389,8 @@ def _targets(
         else (at, one.name, one.converter.shortcut)
         for at, one in enumerate(variables)
     )
-    detour = bool(route.better) or rule.redirect_to is not None
-    target = Target(route, converters, dict(rule.defaults), detour)
-    if isinstance(route, RuleRoute) and route.options_twin is not None:
-        yield ("OPTIONS",), replace(target, answer=route.options_twin)
-    yield route.keys, target
+    detour = bool(better) or rule.redirect_to is not None
+    return Target(route, converters, dict(rule.defaults), better, detour)
 
 
 def _fixed(value: Any, converter: BaseConverter, text: str) -> Any:
@@ -392,12 +407,10 @@ def _static(
         path = route.pattern.path
         spellings = (path, path.removesuffix("/"), f"{path}/") if route.pattern.static else ()
         for spelling in spellings:
-            node: Node[RuleFace] | None = root
-            for part in spelling.split("/"):
-                node = node and node.static.get(part)
-            for key in {*node.table, *node.otherwise} if node else ():
-                target = node and node.answer(key)
-                if target and not target.detour:
+            node = root.at(spelling)
+            for key in () if node is None else {*node.table, *node.otherwise}:
+                target = None if node is None else node.answer(key)
+                if target is not None and not target.detour:
                     static.setdefault(spelling, {})[key] = target.answer, target.defaults
     return static
 

@@ -36,7 +36,7 @@ from .routes import (
     RuleFace,
     RuleRoute,
     WebSocketRuleRoute,
-    is_placed,
+    needs_subdomain,
     route_path,
 )
 from .rules import (
@@ -159,14 +159,14 @@ class Router(StarletteRouter):
         """Find what serves *scope*. What goes wrong is returned, not raised.
 
         In this order: a rule, or the redirect of one; a foreign route; 405; 404. Foreign
-        routes in front of the first rule are asked before it.
+        routes that were put in front of the first rule are asked before it.
         """
         index = self.routes.arranged or self._arrange()
         path: str = scope["path"]
         if scope.get("root_path"):
             path = route_path(scope)
         key: Key = scope["method"] if scope["type"] == "http" else SOCKET
-        # PERF: most paths are static. 0.2 us here, 0.9 us through the tree.
+        # PERF: most paths are static: 0.3 us here, 1.2 through the tree (bench/routing.py).
         table = index.static.get(path)
         if table is not None and key in table:
             route, defaults = table[key]
@@ -288,7 +288,7 @@ class Router(StarletteRouter):
         route = target.answer
         if target.slash:
             return _redirect(scope, quote_path(f"{path}/"))
-        for better in route.better:
+        for better in target.better:
             if better.suits(values, scope.get("method")):
                 try:
                     url = better.path_for(values)
@@ -364,7 +364,7 @@ class Router(StarletteRouter):
 
     def _host_for(self, route: RuleFace, values: Mapping[str, Any]) -> str | None:
         server = None if self.host_matching else self.server_name
-        if not self.host_matching and (server is None or not is_placed(route.url_rule, self)):
+        if not self.host_matching and (server is None or not needs_subdomain(route.url_rule, self)):
             return None
         name = ""
         if route.domain is not None:

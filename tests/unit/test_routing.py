@@ -392,6 +392,16 @@ def test_an_alias_redirects_to_the_canonical_url():
     assert answer(router, http("/old/7")) == ("item", {"id": 7})
 
 
+def test_options_of_an_alias_are_those_of_the_canonical_url():
+    methods = GET | {"OPTIONS"}
+    router = router_of(
+        rule("/old", "item", alias=True, methods=methods, automatic_options=True),
+        rule("/item", "item", methods=methods, automatic_options=True),
+    )
+
+    assert answer(router, http("/old", "OPTIONS")) == (308, "/item")
+
+
 def test_an_alias_without_a_url_for_its_value_is_served():
     router = router_of(
         rule("/old/<word>", "word", alias=True),
@@ -616,14 +626,37 @@ def test_a_foreign_route_is_asked_after_the_rules():
     assert router.resolve(socket("/y"))[0] is mount
 
 
-def test_a_foreign_route_in_front_of_the_first_rule_is_asked_before_it():
+@pytest.mark.parametrize(
+    "put",
+    [
+        pytest.param(lambda routes, route: routes.insert(0, route), id="insert"),
+        pytest.param(lambda routes, route: routes.__setitem__(slice(0, 0), [route]), id="slice"),
+    ],
+)
+def test_a_foreign_route_put_in_front_of_the_first_rule_is_asked_before_it(put):
     router = router_of("/x", "/<y>")
     route = Route("/x", starlette_view, methods=["POST"])
-    router.routes.insert(0, route)
+    put(router.routes, route)
 
     assert router.resolve(http("/x", "POST"))[0] is route
     assert router.resolve(http("/x"))[0] is router.routes[1]
     assert answer(router, http("/x", "PUT")) == (405, ["GET", "HEAD", "POST"])
+
+
+def test_a_foreign_route_that_was_only_added_earlier_is_asked_after_the_rules():
+    router = Router([Mount("/", foreign)])
+    router.routes.append(Mount("/", foreign))
+    router.add(rule("/x"))
+
+    assert router.resolve(http("/x"))[0] is router.routes[2]
+    assert router.resolve(http("/y"))[0] is router.routes[0]
+
+
+def test_a_foreign_route_put_behind_a_rule_is_asked_after_all_rules():
+    router = router_of("/x", "/y")
+    router.routes.insert(1, Mount("/", foreign))
+
+    assert router.resolve(http("/y"))[0] is router.routes[2]
 
 
 def test_a_redirect_of_a_rule_comes_before_foreign_routes():
@@ -848,6 +881,13 @@ def test_no_value_makes_a_url_of_another_host(path, value):
     assert url.isprintable()
     assert url.startswith("/")
     assert not url.startswith(("//", "/\\"))
+
+
+def test_a_url_begins_with_one_slash():
+    router = router_of(rule("/<path:p>", "p"))
+
+    assert router.build("p", {"p": "/evil.example"}).path == "/evil.example"
+    assert router.build("p", {"p": "a//b"}).path == "/a//b"
 
 
 def test_urls_know_their_host(hosts):
