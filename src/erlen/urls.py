@@ -51,7 +51,8 @@ def url_for(
     host = context.any_connection.host if connected and context is not None else None
     router = cast(Router, app.router)
     try:
-        built = router.build(name, values, method=_method, host=host)
+        own_method = context.scope.get("method", "GET") if context is not None else "GET"
+        built = router.build(name, values, method=_method, default_method=own_method, host=host)
     except BuildError as error:
         special = {"_anchor": _anchor, "_method": _method, "_scheme": _scheme}
         return _handle_build_error(app, error, name, {**values, **special, "_external": _external})

@@ -146,3 +146,18 @@ def test_url_defaults_are_filled_in(app):
 
     with app.test_request_context("/"):
         assert url_for("index") == "/?lang=en"
+
+
+def test_of_several_rules_the_one_for_the_method_of_the_request_is_preferred():
+    app = Erlen("methods")
+
+    async def item(): ...
+
+    app.add_url_rule("/read", "item", item, methods=["GET"])
+    app.add_url_rule("/write", "item", item, methods=["POST"])
+
+    with app.test_request_context("/read", method="GET"):
+        assert url_for("item") == "/read"
+        assert url_for("item", _method="POST") == "/write"
+    with app.test_request_context("/write", method="POST"):
+        assert url_for("item") == "/write"
