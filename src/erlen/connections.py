@@ -24,10 +24,11 @@ from .headers import (
     parse_date,
 )
 from .json import DefaultJSONProvider, JSONProvider
+from .proxies import current
 from .registry import Rule
 from .typing import Scope
 
-__all__ = ["Connection", "Limits"]
+__all__ = ["Connection", "Limits", "session_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,8 +307,8 @@ class Connection:
 
     @property
     def starlette(self) -> HTTPConnection:
-        """The same connection as Starlette shows it."""
-        return HTTPConnection(self.scope)
+        """The same connection as Starlette shows it, with our session."""
+        return _Shown(self.scope)
 
     def _time(self, name: str) -> datetime | None:
         return parse_date(self.headers.get(name) or "")
@@ -315,3 +316,17 @@ class Connection:
     def __repr__(self) -> str:
         method = self.scope.get("method", "WEBSOCKET")
         return f"<{type(self).__name__} {self.url!r} [{method}]>"
+
+
+def session_of(shown: HTTPConnection) -> dict[str, Any]:
+    """Return our session for Starlette's ``request.session``, opened when it is asked for."""
+    context = current.get()
+    if context is not None:
+        return cast("dict[str, Any]", context.session)
+    return cast("dict[str, Any]", shown.scope["session"])
+
+
+class _Shown(HTTPConnection):
+    @property
+    def session(self) -> dict[str, Any]:
+        return session_of(self)

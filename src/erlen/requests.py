@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 from starlette.requests import Request as StarletteRequest
 
 from .concurrency import Pending, on_loop, to_thread, wait_for
-from .connections import Connection
+from .connections import Connection, session_of
 from .datastructures import CombinedMultiDict, ImmutableMultiDict
 from .errors import ContextError
 from .exceptions import (
@@ -197,7 +197,7 @@ class Request(Connection):
     @property
     def starlette(self) -> StarletteRequest:
         """The same request as Starlette shows it, for code that wants one."""
-        return StarletteRequest(self.scope, self.replay)
+        return _Shown(self.scope, self.replay)
 
     # -- the body, in both faces -----------------------------------------------------------
 
@@ -668,3 +668,9 @@ if TYPE_CHECKING:
 
 else:
     SyncRequest = Request
+
+
+class _Shown(StarletteRequest):
+    @property
+    def session(self) -> dict[str, Any]:
+        return session_of(self)

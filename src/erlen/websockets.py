@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 
 from starlette.websockets import WebSocket as StarletteWebSocket
 
-from .connections import Connection
+from .connections import Connection, session_of
 from .headers import Headers
 from .signals import websocket_received, websocket_sent
 from .typing import Message, Receive, Scope, Send
@@ -68,7 +68,7 @@ class WebSocket(Connection):
     @property
     def starlette(self) -> StarletteWebSocket:
         """The same websocket as Starlette shows it."""
-        return StarletteWebSocket(self.scope, self._receive, self._send)
+        return _Shown(self.scope, self._receive, self._send)
 
     async def accept(
         self,
@@ -184,3 +184,9 @@ class WebSocket(Connection):
             except WebSocketDisconnect:
                 return
             yield message
+
+
+class _Shown(StarletteWebSocket):
+    @property
+    def session(self) -> dict[str, Any]:
+        return session_of(self)
