@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
+from starlette.exceptions import WebSocketException
 from starlette.routing import BaseRoute, Mount
 from starlette.routing import Route as StarletteRoute
+from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
+from starlette.websockets import WebSocketDisconnect as StarletteWebSocketDisconnect
 
 from .context import Context
 from .exceptions import Forbidden, HTTPException
@@ -21,7 +24,7 @@ from .logs import printable
 from .pipeline import Handler, Pipelines
 from .proxies import current
 from .results import Foreign
-from .typing import ASGIApp, Receive, Scope, Send
+from .typing import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Others", "guard", "serve"]
 
@@ -33,7 +36,9 @@ class Others:
     miss: Handler
     miss_websocket: Handler
     route: Handler
+    route_websocket: Handler
     mount: Handler
+    mount_websocket: Handler
 
     @classmethod
     def compiled(cls, pipelines: Pipelines) -> Others:
@@ -42,13 +47,18 @@ class Others:
             pipelines.miss(),
             pipelines.miss(websocket=True),
             pipelines.around(_answer_foreign),
+            pipelines.around(_converse_foreign, websocket=True),
             pipelines.around(_answer_foreign, hooks=False),
+            pipelines.around(_converse_foreign, hooks=False, websocket=True),
         )
 
     def handler_of(self, route: BaseRoute | None, kind: str) -> Handler:
         """Return what serves a foreign *route*, or nothing at all."""
         if kind == "websocket":
-            return self.miss_websocket if route is None else _foreign_websocket
+            if route is None:
+                return self.miss_websocket
+            single = isinstance(route, StarletteWebSocketRoute)
+            return self.route_websocket if single else self.mount_websocket
         if route is None:
             return self.miss
         return self.route if isinstance(route, StarletteRoute) else self.mount
@@ -67,6 +77,9 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         app.begin()
     if app.hops is not None:
         forward(scope, app.hops)
+    if "app_root_path" in scope:
+        # Somebody mounted this app; what is mounted here in turn builds its URLs from here.
+        scope["app_root_path"] = scope.get("root_path", "")
     error = app.look_at_host(scope)
     route, params, failure = app.router.resolve(scope)
     if kind == "websocket" and error is None:
@@ -122,10 +135,10 @@ def guard(stack: ASGIApp) -> ASGIApp:
     """Answer what even the pipeline could not, around the user's middleware."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        app = scope["app"]  # now, because a mounted app puts itself there
         try:
             await stack(scope, receive, send)
         except Exception as error:
-            app = scope["app"]
             propagate = app.testing or app.config["PROPAGATE_EXCEPTIONS"]
             served = scope["type"] in ("http", "websocket")
             if propagate or not served or "erlen.sending" in scope:
@@ -139,28 +152,70 @@ def guard(stack: ASGIApp) -> ASGIApp:
 
 async def _answer_foreign(context: Context[Any]) -> Foreign:
     """Let a route that is not ours answer, in our context and with our session."""
-    route = cast(BaseRoute, context.route)
-    child = cast("dict[str, Any]", context.params)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["session"] = context.untouched_session
-        _enter(route, scope, child)
-        await route.handle(scope, receive, send)
+        await _hand_over(context, receive, _with_session_of(scope, send))
 
     return Foreign(answer)
 
 
-def _enter(route: BaseRoute, scope: Scope, child: dict[str, Any]) -> None:
-    """Make *scope* the one of the foreign route, with the state of its own lifespan."""
-    scope.update(child)
-    if isinstance(route, Mount) and "state" in scope:
-        mounts = scope["state"].get("erlen.mounts", {})
-        scope["state"] = mounts.get(id(route), scope["state"])
+async def _converse_foreign(context: Context[Any]) -> None:
+    """Let a route that is not ours converse; its errors are those of a view of ours."""
+    websocket = context.websocket
+
+    async def receive() -> Message:
+        message = await context.receive()
+        if message["type"] == "websocket.disconnect":
+            websocket.closed = True
+        return message
+
+    async def send(message: Message) -> None:
+        if message["type"] == "websocket.accept":
+            websocket.accepted = True
+        elif message["type"] in ("websocket.close", "websocket.http.response.start"):
+            websocket.closed = True
+        await context.send(message)
+
+    try:
+        await _hand_over(context, receive, send)
+    except StarletteWebSocketDisconnect:
+        websocket.closed = True
+    except WebSocketException as error:
+        await websocket.close(error.code, error.reason)
 
 
-async def _foreign_websocket(context: Context[Any]) -> None:
-    route = cast(BaseRoute, context.route)
-    scope = context.scope
+async def _hand_over(context: Context[Any], receive: Receive, send: Send) -> None:
+    """Let the foreign route of *context* serve its scope."""
+    route, scope = cast(BaseRoute, context.route), context.scope
     scope["session"] = context.untouched_session
-    _enter(route, scope, cast("dict[str, Any]", context.params))
-    await route.handle(scope, context.receive, context.send)
+    keep = scope.pop("erlen.keep", None)
+    if not isinstance(route, (StarletteRoute, StarletteWebSocketRoute)):
+        # WHY: an app that is mounted writes its own app, root_path and route into the scope,
+        # where instruments look for them. Our hooks go on seeing the request as it came.
+        context.any_connection.scope = dict(scope)
+    scope.update(cast("dict[str, Any]", context.params))
+    if isinstance(route, Mount) and "state" in scope:
+        # WHY: not instead of ours, which is the copy of this request alone; what middleware
+        # left there is for the mounted app too.
+        scope["state"].update(scope["state"].get("erlen.mounts", {}).get(id(route), {}))
+    try:
+        await route.handle(scope, receive, send)
+    finally:
+        if keep is not None:
+            scope["erlen.keep"] = keep
+
+
+def _with_session_of(scope: Scope, send: Send) -> Send:
+    """Return *send* so that who is around this app finds its own session in *scope*."""
+    if "session" not in scope:
+        return send
+    theirs = scope["session"]
+
+    async def send_with_session(message: Message) -> None:
+        ours, scope["session"] = scope["session"], theirs
+        try:
+            await send(message)
+        finally:
+            scope["session"] = ours
+
+    return send_with_session

@@ -305,16 +305,24 @@ class Flow:
         moment when it sends them; an error before that is an ordinary error.
         """
         scope, send = context.scope, context.send
+        begun = False
 
         async def send_finished(message: Message) -> None:
-            if message["type"] == "http.response.start" and "erlen.sending" not in scope:
-                scope["erlen.sending"] = True
+            nonlocal begun
+            if message["type"] == "http.response.start" and not begun:
                 head = context.app.make_response("")
                 head.status_code = message["status"]
                 head.raw_headers[:] = message.get("headers", ())
-                head = await self.finish(context, head)
+                # WHY: another app of ours may be answering, in a context of its own.
+                theirs = current.get()
+                current.set(context)
+                try:
+                    head = await self.finish(context, head)
+                finally:
+                    current.set(theirs)
                 status = head.status_code
                 message = {**message, "status": status, "headers": head.raw_headers}
+                begun = scope["erlen.sending"] = True
             await send(message)
 
         receive = context.receive
@@ -323,7 +331,7 @@ class Flow:
         try:
             await app(scope, receive, send_finished)
         except Exception as error:
-            if "erlen.sending" in scope:
+            if begun:
                 raise
             await self.send(context, await self.rescue(context, error))
 

@@ -88,10 +88,11 @@ class Pipelines:
             return _websocket(self.flow(None, OnLoop(), "websocket"), _raise_error)
         return self._ours(None, _raise_error)
 
-    def around(self, view: Step, *, hooks: bool = True) -> Handler:
+    def around(self, view: Step, *, hooks: bool = True, websocket: bool = False) -> Handler:
         """Return a handler for a foreign route: the app's own steps around *view*."""
-        flow = self.flow(None, OnLoop())
-        return _served(flow, view, before=flow.before if hooks else ())
+        flow = self.flow(None, OnLoop(), "websocket" if websocket else "request")
+        serve = _websocket if websocket else _served
+        return serve(flow, view, before=flow.before if hooks else ())
 
     def _ours(self, endpoint: str | None, view: Step) -> Handler:
         """Return the handler of a view of ours, which waits for nothing.
@@ -315,14 +316,15 @@ def _runs_code(response: Response) -> bool:
 # -- websockets ----------------------------------------------------------------------------
 
 
-def _websocket(flow: Flow, view: Step) -> Handler:
+def _websocket(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) -> Handler:
     """Compile the pipeline of a websocket."""
+    hooks = flow.before if before is None else before
 
     async def connected(context: Context[Any]) -> None:
         failure: BaseException | None = None
         websocket: WebSocket = context.websocket
         try:
-            await _converse(flow, view, context, websocket)
+            await _converse(flow, view, hooks, context)
         except BaseException as error:
             failure = error
             if not websocket.closed:
@@ -335,11 +337,14 @@ def _websocket(flow: Flow, view: Step) -> Handler:
     return connected
 
 
-async def _converse(flow: Flow, view: Step, context: Context[Any], websocket: WebSocket) -> None:
+async def _converse(
+    flow: Flow, view: Step, before: Sequence[Step], context: Context[Any]
+) -> None:
+    websocket: WebSocket = context.websocket
     response: Response | None = None
     try:
         try:
-            value = await flow.begin(context, flow.before)
+            value = await flow.begin(context, before)
             if value is None:
                 value = await view(context)
             if value is not None:
