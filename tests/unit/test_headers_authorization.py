@@ -181,7 +181,7 @@ def test_a_challenge_is_written(asked, header):
 
 
 def test_a_challenge_is_read():
-    asked = WWWAuthenticate.from_header('Digest realm="a b", nonce=c')
+    asked = WWWAuthenticate.from_header(' Digest  realm="a b", nonce=c ')
 
     assert asked.type == "digest"
     assert asked.realm == asked["realm"] == asked.get("realm") == "a b"

@@ -91,6 +91,12 @@ def test_one_cookie_more_than_the_limit_is_too_many(headers, limit):
     assert caught.value.limit == limit
 
 
+def test_two_hundred_cookies_are_the_default_limit():
+    assert len(parse_cookies(["a=1;" * 199 + "a=1"]).getlist("a")) == 200
+    with pytest.raises(TooManyItems):
+        parse_cookies(["a=1;" * 200 + "a=1"])
+
+
 def test_no_limit_lifts_it():
     assert len(parse_cookies(["a=1;" * 1000], max_items=None).getlist("a")) == 1000
 

@@ -27,6 +27,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
         ("bytes=0-0", [(0, 1)]),
         ("bytes=5-", [(5, None)]),
         ("bytes=-5", [(-5, None)]),
+        ("bytes=-1", [(-1, None)]),
         ("bytes=0-1,3-4", [(0, 2), (3, 5)]),
         ("bytes=3-4, -2", [(3, 5), (-2, None)]),
         (" BYTES = 1 - 2 ", [(1, 3)]),
@@ -103,10 +104,10 @@ def test_a_content_range_is_made():
 
 
 def test_a_range_is_written():
-    wanted = Range("bytes", [(0, 5), (7, None), (-2, None)])
+    wanted = Range("bytes", [(0, 5), (0, None), (7, None), (-2, None)])
 
-    assert wanted.to_header() == str(wanted) == "bytes=0-4,7-,-2"
-    assert repr(wanted) == "<Range 'bytes=0-4,7-,-2'>"
+    assert wanted.to_header() == str(wanted) == "bytes=0-4,0-,7-,-2"
+    assert repr(wanted) == "<Range 'bytes=0-4,0-,7-,-2'>"
 
 
 @pytest.mark.parametrize("part", [(5, 5), (5, 3), (-1, 3)])

@@ -78,6 +78,7 @@ def test_clear_takes_all_and_tells_once(vary, written):
 
 def test_the_place_of_an_item(vary):
     assert vary.find("ACCEPT") == vary.index("accept") == 1
+    assert vary.find("cookie") == vary.index("Cookie") == 0
     assert vary.find("host") == -1
     with pytest.raises(IndexError, match="host"):
         vary.index("host")

@@ -76,6 +76,9 @@ def test_the_salt_is_as_long_as_asked():
     salt = generate_password_hash("x", "pbkdf2:sha256:1", salt_length=5).split("$")[1]
 
     assert len(salt) == 5
+    assert re.fullmatch(
+        r"pbkdf2:sha256:1\$.\$.+", generate_password_hash("x", "pbkdf2:sha256:1", 1)
+    )
 
 
 @pytest.mark.parametrize("length", [0, -1])
