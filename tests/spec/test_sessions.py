@@ -1,0 +1,232 @@
+"""Sessions as an app sees them: opened when touched, saved when changed, replaceable."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from erlen import Erlen, Markup, flash, get_flashed_messages, request, session
+from erlen.errors import ContextError
+from erlen.sessions import SecureCookieSession, SessionInterface
+
+
+def app_with_session(**config):
+    app = Erlen("session")
+    app.secret_key = "k" * 32
+    app.config.update(config)
+
+    @app.get("/set/<value>")
+    async def set_value(value):
+        session["value"] = value
+        return "set"
+
+    @app.get("/get")
+    async def get_value():
+        return session.get("value", "nothing")
+
+    @app.get("/def")
+    def get_in_def():
+        return session.get("value", "nothing")
+
+    @app.get("/clear")
+    async def clear():
+        session.clear()
+        return "cleared"
+
+    @app.get("/untouched")
+    async def untouched():
+        return "x"
+
+    return app
+
+
+async def test_a_value_comes_back_with_the_next_request_in_both_colours():
+    client = app_with_session().test_client()
+    await client.get("/set/ada")
+
+    assert (await client.get("/get")).text == "ada"
+    assert (await client.get("/def")).text == "ada"
+
+
+async def test_a_session_that_is_emptied_is_forgotten():
+    client = app_with_session().test_client()
+    await client.get("/set/ada")
+
+    response = await client.get("/clear")
+
+    assert "Max-Age=0" in response.headers["Set-Cookie"]
+    assert (await client.get("/get")).text == "nothing"
+
+
+async def test_looking_at_the_session_makes_the_response_vary():
+    client = app_with_session().test_client()
+
+    assert (await client.get("/get")).headers["Vary"] == "Cookie"
+    assert "Vary" not in (await client.get("/untouched")).headers
+
+
+async def test_a_cookie_is_secure_when_it_comes_by_https():
+    client = app_with_session().test_client()
+
+    plain = await client.get("/set/a")
+    secure = await client.get("https://localhost/set/a")
+
+    assert "Secure" not in plain.headers["Set-Cookie"]
+    assert "Secure" in secure.headers["Set-Cookie"]
+    assert "HttpOnly" in plain.headers["Set-Cookie"]
+    assert "SameSite=Lax" in plain.headers["Set-Cookie"]
+
+
+async def test_a_forged_cookie_is_an_empty_session():
+    client = app_with_session().test_client()
+
+    response = await client.get("/get", headers={"Cookie": "session=forged.x.y"})
+
+    assert (response.status_code, response.text) == (200, "nothing")
+
+
+async def test_an_old_key_still_opens_what_it_signed():
+    old = app_with_session().test_client()
+    cookie = (await old.get("/set/ada")).headers["Set-Cookie"].partition(";")[0]
+    new = app_with_session(SECRET_KEY="n" * 32, SECRET_KEY_FALLBACKS=["k" * 32]).test_client()
+
+    assert (await new.get("/get", headers={"Cookie": cookie})).text == "ada"
+
+
+async def test_messages_are_flashed_to_the_next_page_once():
+    app = app_with_session()
+
+    @app.get("/flash")
+    async def flash_async():
+        flash("plain")
+        flash(Markup("<b>bold</b>"), "error")
+        return "flashed"
+
+    @app.get("/show")
+    def show():
+        assert get_flashed_messages() == get_flashed_messages()
+        return str(get_flashed_messages(with_categories=True))
+
+    @app.get("/errors")
+    def errors():
+        return str(get_flashed_messages(category_filter=["error"]))
+
+    client = app.test_client()
+    await client.get("/flash")
+    assert (await client.get("/show")).text == (
+        "[('message', 'plain'), ('error', Markup('<b>bold</b>'))]"
+    )
+    assert (await client.get("/show")).text == "[]"
+    await client.get("/flash")
+    assert (await client.get("/errors")).text == "[Markup('<b>bold</b>')]"
+
+
+# -- interfaces of one's own ---------------------------------------------------------------
+
+
+class Store(SessionInterface):
+    """Sessions in a dict, found by a cookie."""
+
+    def __init__(self):
+        self.sessions = {}
+        self.threads = set()
+
+    def find(self, request):
+        self.threads.add(threading.get_ident())
+        return SecureCookieSession(self.sessions.get(request.cookies.get("sid"), {}))
+
+    def keep(self, session, response):
+        self.threads.add(threading.get_ident())
+        if session.modified:
+            self.sessions["1"] = dict(session)
+            response.set_cookie("sid", "1")
+
+
+class AsyncStore(Store):
+    async def open_session(self, app, request):
+        await asyncio.sleep(0)
+        return self.find(request)
+
+    async def save_session(self, app, session, response):
+        await asyncio.sleep(0)
+        self.keep(session, response)
+
+
+class BlockingStore(Store):
+    def open_session(self, app, request):
+        return self.find(request)
+
+    def save_session(self, app, session, response):
+        self.keep(session, response)
+
+
+@pytest.mark.parametrize("store", [AsyncStore, BlockingStore])
+async def test_an_interface_of_either_colour_serves_views_of_both(store):
+    app = app_with_session()
+    app.session_interface = interface = store()
+    client = app.test_client()
+
+    await client.get("/set/ada")
+
+    assert (await client.get("/get")).text == "ada"
+    assert (await client.get("/def")).text == "ada"
+    on_loop = threading.get_ident() in interface.threads
+    assert on_loop is (store is AsyncStore)
+
+
+async def test_an_async_session_is_open_before_the_hooks():
+    app = app_with_session()
+    app.session_interface = AsyncStore()
+    seen = []
+
+    @app.before_request
+    async def look():
+        seen.append(session.get("value"))
+
+    await app.test_client().get("/set/ada")
+
+    assert seen == [None]
+
+
+async def test_a_route_may_do_without_an_async_session(caplog):
+    app = app_with_session()
+    app.session_interface = AsyncStore()
+
+    @app.get("/without", session=False)
+    async def without():
+        return "x"
+
+    @app.get("/touches", session=False)
+    async def touches():
+        return session.get("value", "nothing")
+
+    client = app.test_client()
+
+    assert (await client.get("/without")).text == "x"
+    assert app.session_interface.threads == set()
+    assert (await client.get("/touches")).status_code == 500
+    assert "marked session=False" in caplog.text
+
+
+async def test_an_interface_that_opens_nothing_leaves_a_session_that_cannot_be_written():
+    class Nothing(SessionInterface):
+        def open_session(self, app, request):
+            return None
+
+    app = app_with_session()
+    app.session_interface = Nothing()
+    client = app.test_client()
+
+    assert (await client.get("/get")).text == "nothing"
+    assert (await client.get("/set/a")).status_code == 500
+
+
+async def test_a_session_is_no_part_of_a_context_that_is_over():
+    app = app_with_session()
+
+    with app.test_request_context("/"):
+        session["value"] = request.path
+    with pytest.raises(ContextError):
+        _ = session["value"]
