@@ -21,13 +21,24 @@ class CliRunner(click.testing.CliRunner):
         super().__init__(**options)
         self.app = app
 
+    # Not the signature of click, which insists on a command; Flask's.
     def invoke(  # type: ignore[override]
         self, cli: Any = None, args: Any = None, **options: Any
     ) -> click.testing.Result:
-        """Run *args* of *cli*, which is ``app.cli`` unless it is given, and return what it did.
+        """Run *args* of *cli*, which is ``app.cli`` unless it is given, and say what it did.
 
-        Commands find the app as they do on the command line.
+        Commands find this app as ``current_app``, unless *options* bring another *obj*.
         """
-        if cli is None:
-            cli = getattr(self.app, "cli")  # noqa: B009
-        return super().invoke(cli, args, **options)
+        options.setdefault("obj", _Found(self.app))
+        return super().invoke(self.app.cli if cli is None else cli, args, **options)  # type: ignore[attr-defined]
+
+
+class _Found:
+    """What a command asks for its app, where the command line would look for one."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def load_app(self) -> App:
+        """Return the app of the runner."""
+        return self._app

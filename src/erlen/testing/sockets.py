@@ -142,9 +142,11 @@ class _Line:
             await self._app_has_mail.wait()
 
     async def _send(self, message: Message) -> None:
-        if self._left is not None:
-            raise OSError("The client has left the websocket.")
         kind = message["type"]
+        if self._left is not None:
+            if kind == "websocket.close":
+                return  # both sides hang up at once: nobody is wrong
+            raise OSError("The client has left the websocket.")
         handshake = self.accepted is None and self.closed is None
         if kind == "websocket.send" and self.accepted and self.closed is None:
             await self._carry(message)
