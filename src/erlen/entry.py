@@ -96,7 +96,7 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         scope["path_params"] = params
     except AttributeError:
         handler = app.others.handler_of(route, kind)
-        scope["route"] = route if route is not None else getattr(failure, "route", None)
+        _name_route(scope, route, failure)
     # A server may run one request in the variables of another, so the variable is set here
     # whatever it holds, and never reset by its token.
     outer = current.get()
@@ -109,6 +109,17 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         else:
             context.closed = True
         current.set(None if outer is None or outer.closed else outer)
+
+
+def _name_route(scope: Scope, route: BaseRoute | None, failure: HTTPException | None) -> None:
+    """Put a foreign *route* into *scope*, or the one that does not take the method."""
+    if route is not None:
+        scope["route"] = route
+        return
+    missed: BaseRoute | None = getattr(failure, "route", None)
+    if missed is not None:
+        scope["route"] = missed
+        scope.update(missed.matches(scope)[1])
 
 
 def _look_at_origin(app: Any, scope: Scope) -> HTTPException | None:

@@ -283,6 +283,45 @@ async def test_starlettes_websocket_has_our_session():
         assert await ws.receive() == "mary"
 
 
+async def test_the_scope_names_the_route_as_starlette_does():
+    async def show(request):
+        return PlainTextResponse("shown")
+
+    scopes = []
+
+    class Watch:
+        def __init__(self, app):
+            self.app = app
+
+        async def __call__(self, scope, receive, send):
+            await self.app(scope, receive, send)
+            if scope["type"] == "http":
+                keys = ("route", "endpoint", "path_params")
+                scopes.append(tuple(scope.get(key) for key in keys))
+
+    app = Erlen("scopes", middleware=[Middleware(Watch)])
+    app.add_route("/shown/{n:int}", show)
+
+    @app.get("/user/<int:n>")
+    async def user(n):
+        return "user"
+
+    client = app.test_client()
+    for method, path in (("GET", "/user/1"), ("PUT", "/user/2"), ("GET", "/shown/3")):
+        await client.open(path, method=method)
+    await client.put("/shown/4")
+    await client.get("/nothing")
+
+    route, rule = app.routes[-2:]
+    assert scopes == [
+        (rule, user, {"n": 1}),
+        (rule, user, {"n": 2}),
+        (route, show, {"n": 3}),
+        (route, show, {"n": 4}),
+        (None, None, None),
+    ]
+
+
 # -- websockets ------------------------------------------------------------------------------
 
 
