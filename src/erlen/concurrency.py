@@ -23,7 +23,7 @@ from collections.abc import (
     Iterable,
 )
 from contextvars import Context, copy_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast
 
 from .errors import ContextError
@@ -283,7 +283,7 @@ class WorkerPool:
             self._shrinking = self._loop.call_later(self.idle, self._shrink)
 
     def _work(self) -> None:
-        while (job := self._inbox.get()) is not None:
+        while (job := self._take()) is not None:
             job.run()
             self._finished.append(job)
             if not self._waking:
@@ -293,6 +293,16 @@ class WorkerPool:
                 except RuntimeError:  # the loop was closed: nobody waits any more
                     return
             del job
+
+    def _take(self) -> _Job | None:
+        """Wait for a job; ``None`` sends the thread home."""
+        while True:
+            try:
+                return self._inbox.get(timeout=2 * self.idle)
+            except Empty:
+                # A loop that was closed without its pool sends nobody home.
+                if self._loop.is_closed():
+                    return None
 
     def _deliver(self) -> None:
         # Cleared first: a job that is appended after the last popleft wakes the loop again.

@@ -160,6 +160,16 @@ async def test_an_exception_of_a_call_comes_back(pool):
         await pool.run(fail)
 
 
+def test_threads_go_home_when_their_loop_was_closed_without_the_pool():
+    async def use():
+        return await WorkerPool(size=1, idle=0.02).run(threading.current_thread)
+
+    thread = asyncio.run(use())
+    thread.join(10)
+
+    assert not thread.is_alive()
+
+
 async def test_a_stop_iteration_does_not_end_the_coroutine_silently(pool):
     with pytest.raises(RuntimeError, match="StopIteration"):
         await pool.run(lambda: next(iter(())))
