@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import linecache
 import os
-import sysconfig
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 __all__ = ["Failure", "Frame", "Line", "failure_of", "is_yours", "without_entrance"]
 
@@ -20,9 +20,8 @@ _MOST_LINKS = 20
 
 _OWN_FOLDER = str(Path(__file__).parents[1]) + os.sep
 _LIBRARIES = ("site-packages", "dist-packages")
-_STANDARD = tuple(
-    {str(Path(sysconfig.get_path(name))) + os.sep for name in ("stdlib", "platstdlib")}
-)
+# PERF: sysconfig knows it too, and takes 5 ms of each start to be asked.
+_STANDARD = str(Path(os.__file__).parent) + os.sep
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def _read(error: BaseException, seen: set[int], depth: int) -> Failure:
     if before is not None and id(before) not in seen and depth < _MOST_LINKS:
         earlier = _read(before, seen, depth + 1)
     members: list[Failure] = []
-    inside = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    inside = _inside(error)
     if depth < _MOST_LINKS:
         members = [_read(one, seen, depth + 1) for one in inside[:_MOST_MEMBERS]]
     return Failure(
@@ -113,6 +112,12 @@ def _before(error: BaseException) -> tuple[str, BaseException | None]:
     if error.__suppress_context__:
         return "", None
     return "This happened while another error was handled", error.__context__
+
+
+def _inside(error: BaseException) -> tuple[BaseException, ...]:
+    if not isinstance(error, BaseExceptionGroup):
+        return ()
+    return cast("BaseExceptionGroup[BaseException]", error).exceptions
 
 
 def _name_of(kind: type[BaseException]) -> str:

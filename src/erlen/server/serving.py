@@ -1,0 +1,155 @@
+"""uvicorn as we use it: its settings, its start and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess
+
+from ..app import App
+from ..typing import ASGIApp
+from .output import log_config
+from .protocols import protocol
+from .settings import Settings
+
+__all__ = ["FORCED", "Config", "Server", "make_config", "serve", "serve_with_workers"]
+
+FORCED = 130
+"""Exit code after a second Ctrl+C: what shells show for a program that SIGINT ended."""
+
+# What open requests get when a person waits at the terminal, and what they get to tidy up.
+_HURRY = 1.0
+_TO_TIDY_UP = 1.5
+
+
+class Config(uvicorn.Config):
+    """The settings of a server, which a second Ctrl+C stops at once."""
+
+    def __init__(self, app: Any, *, patience: float, **options: Any) -> None:
+        super().__init__(app, **options)
+        self.patience = patience
+
+    def load(self) -> None:
+        """Load the app; called in the process that serves, when its signals are handled."""
+        super().load()
+        if threading.current_thread() is threading.main_thread():
+            _answer_ctrl_c(self)
+
+    def hurry(self) -> None:
+        """Give open requests the time that a person at the terminal waits for."""
+        self.patience = min(self.patience, _HURRY)
+        # Seconds, and asyncio takes fractions.
+        self.timeout_graceful_shutdown = self.patience + _TO_TIDY_UP  # type: ignore[assignment]
+
+
+def _answer_ctrl_c(config: Config) -> None:
+    handled = signal.getsignal(signal.SIGINT)
+    presses: list[int] = []
+
+    def pressed(number: int, frame: FrameType | None) -> None:
+        presses.append(number)
+        config.hurry()
+        if callable(handled):
+            handled(number, frame)
+        if len(presses) == 2:
+            leave_soon(FORCED)
+
+    signal.signal(signal.SIGINT, pressed)
+
+
+def leave_soon(code: int, seconds: float = 1.0) -> None:
+    """End this process in *seconds*, whatever hangs in it."""
+
+    def leave() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        os._exit(code)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
+
+
+class Server(uvicorn.Server):
+    """A server that says when it is ready, and ends without raising the signal again."""
+
+    def __init__(self, config: Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the app, then listen."""
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, wait for open requests, then stop the app."""
+        await super().shutdown(sockets)
+        # A stop that was asked for and went well is no failure: exit code 0.
+        self._captured_signals.clear()
+
+
+def make_config(app: ASGIApp | str, settings: Settings) -> Config:
+    """Return the settings of uvicorn; *app* may be the import string of a factory."""
+    # WHY: an app of ours fails to start for a reason, others may not know the protocol.
+    lifespan = "on" if isinstance(app, (App, str)) else "auto"
+    options: dict[str, Any] = {
+        "http": protocol(),
+        "lifespan": lifespan,
+        "factory": isinstance(app, str),
+        "workers": settings.workers,
+        "root_path": settings.root_path,
+        "ssl_certfile": settings.cert,
+        "ssl_keyfile": settings.key,
+        "log_config": log_config(settings),
+        "log_level": settings.log_level,
+        "access_log": settings.access_log,
+        "server_header": False,
+        # TRUSTED_PROXIES of the app is the one owner of forwarded headers.
+        "proxy_headers": False,
+        # Requests of one connection would otherwise see each other's variables.
+        "reset_contextvars": True,
+        "timeout_graceful_shutdown": settings.patience + _TO_TIDY_UP,
+    }
+    return Config(app, patience=settings.patience, **{**options, **settings.uvicorn})
+
+
+def serve(
+    app: ASGIApp,
+    settings: Settings,
+    sockets: list[socket.socket],
+    *,
+    ready: Callable[[], None],
+    take: Callable[[Server], None] | None = None,
+) -> None:
+    """Serve *app* in this process until a signal comes.
+
+    *ready* is called when connections are accepted; *take* gets the server before.
+    """
+    server = Server(make_config(app, settings), ready)
+    if take is not None:
+        take(server)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets)
+
+
+def serve_with_workers(factory: str, settings: Settings, sockets: list[socket.socket]) -> int:
+    """Serve what *factory* makes in several processes, each of which makes its own.
+
+    Returns the exit code: not 0 if they could not start.
+    """
+    supervisor = Multiprocess(make_config(factory, settings), sockets)
+    supervisor.run()
+    failed = any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
+    return STARTUP_FAILURE if failed else 0

@@ -1,0 +1,80 @@
+"""How an app is to be served, as data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import SetupValueError
+
+__all__ = ["LOG_LEVELS", "Settings"]
+
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where and how to serve.
+
+    :raises SetupValueError: if two of them do not go together, or a file is missing.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+    """0 takes any free port."""
+    uds: str | None = None
+    """Path of a Unix socket to serve on instead of host and port."""
+    fd: int | None = None
+    """Number of an open socket to serve on instead of host and port."""
+    debug: bool = False
+    reload: bool = False
+    """Whether to start anew when a file of the app changes."""
+    extra_files: tuple[str, ...] = ()
+    """More files to watch."""
+    exclude_patterns: tuple[str, ...] = ()
+    """Files not to watch, as shell patterns of the whole path."""
+    workers: int = 1
+    """Number of processes."""
+    cert: str | None = None
+    """File with the certificate chain, for https."""
+    key: str | None = None
+    """File with the private key; ``None``: it is in the file of the certificate."""
+    root_path: str = ""
+    """The path below which a proxy in front shows the app."""
+    log_level: str | None = None
+    """Of the server's own messages; ``None``: warnings, and what a person wants to know."""
+    access_log: bool = True
+    graceful_timeout: float | None = None
+    """Seconds that open requests have to end when the server stops; ``None``: 0.5 while
+    developing, else 7.5, because containers are given 10 to stop."""
+    uvicorn: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """More settings, as uvicorn names them; these win."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise SetupValueError(f"There is at least one worker, not {self.workers}.")
+        if self.reload and self.workers > 1:
+            raise SetupValueError(
+                f"Reloading works with one process, not with {self.workers} workers. Leave one of"
+                " the two out: --no-reload, or no --workers."
+            )
+        if self.key is not None and self.cert is None:
+            raise SetupValueError("A private key alone is not enough for https: pass cert too.")
+        for name, file in (("certificate", self.cert), ("private key", self.key)):
+            if file is not None and not os.path.isfile(file):
+                raise SetupValueError(
+                    f"There is no {name} in the file {file!r}: it does not exist."
+                )
+        if self.log_level is not None and self.log_level not in LOG_LEVELS:
+            raise SetupValueError(
+                f"The log level is one of {', '.join(LOG_LEVELS)}, not {self.log_level!r}."
+            )
+
+    @property
+    def patience(self) -> float:
+        """Seconds that open requests have to end when the server stops."""
+        if self.graceful_timeout is not None:
+            return self.graceful_timeout
+        return 0.5 if self.debug or self.reload else 7.5
