@@ -222,6 +222,7 @@ def test_parameters_are_read(value, main, options):
         ("filename*=UTF-8''%e2%82%ac%20rates", "€ rates"),
         ("filename*=utf-8'en'%e2%82%ac", "€"),
         ("filename*=iso-8859-1''%e9", "é"),
+        ("filename*=UTF-8''it's", "it's"),
         ("filename*=us-ascii''%41%ff", "A\ufffd"),
         ("filename*=klingon''%41", "%41"),
         ("filename*=%41", "%41"),
