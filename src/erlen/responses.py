@@ -5,34 +5,40 @@ from __future__ import annotations
 import asyncio
 import http
 import warnings
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from html import escape
 from typing import Any, TypeAlias, cast
-from urllib.parse import quote
 
 from starlette.responses import Response as StarletteResponse
 
 from . import json
-from .concurrency import to_thread
 from .conditional import Verdict, evaluate
+from .fields import (
+    LiveField,
+    age_field,
+    date_field,
+    header_url,
+    length_field,
+    retry_field,
+    set_field,
+    text_field,
+    url_field,
+)
 from .headers import (
     ContentRange,
     Headers,
-    HeaderSet,
     ResponseCacheControl,
     dump_cookie,
     generate_etag,
-    http_date,
     parse_cache_control_header,
     parse_content_range_header,
-    parse_date,
     parse_options_header,
-    parse_set_header,
     quote_etag,
     unquote_etag,
 )
+from .streams import Chunks, Departure, encode
 from .typing import Message, Receive, Scope, Send
 
 __all__ = ["Body", "HeaderItems", "RawHeaders", "Response", "content_length", "redirect"]
@@ -80,6 +86,17 @@ def _with_charset(mimetype: str) -> tuple[bytes, bytes]:
     value = f"{mimetype}; charset=utf-8" if textual and "charset=" not in mimetype else mimetype
     checked = Headers([("content-type", value)])
     return checked.raw[0]
+
+
+def _cache_control(
+    text: str | None, changed: Callable[[ResponseCacheControl], None]
+) -> ResponseCacheControl:
+    return parse_cache_control_header(text, changed)
+
+
+def _content_range(text: str | None, changed: Callable[[ContentRange], None]) -> ContentRange:
+    found = parse_content_range_header(text, changed)
+    return ContentRange(on_update=changed) if found is None else found
 
 
 class Response(StarletteResponse):
@@ -148,7 +165,7 @@ class Response(StarletteResponse):
             body = body.encode()
         elif isinstance(body, (list, tuple)):
             pieces = cast("Sequence[str | bytes]", body)
-            body = b"".join(_encode(piece) for piece in pieces)
+            body = b"".join(encode(piece) for piece in pieces)
         elif isinstance(body, (bytearray, memoryview)):
             body = bytes(body)
         if isinstance(body, bytes):
@@ -210,8 +227,7 @@ class Response(StarletteResponse):
             await send({"type": "http.response.body", "body": self.body})
             return
         chunks = self._chunks()
-        task = cast("asyncio.Task[Any]", asyncio.current_task())
-        departure = _Departure(task, receive)
+        departure = Departure(receive)
         try:
             async for chunk in chunks:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -247,9 +263,9 @@ class Response(StarletteResponse):
         if getattr(source, "exhausted", False):
             self._take_body(first)
 
-    def _chunks(self) -> _Chunks:
-        if not isinstance(self.stream, _Chunks):
-            self.stream = _Chunks(self.stream or ())
+    def _chunks(self) -> Chunks:
+        if not isinstance(self.stream, Chunks):
+            self.stream = Chunks(self.stream or ())
         return self.stream
 
     def call_on_close(self, function: Callable[[], Any]) -> Callable[[], Any]:
@@ -399,14 +415,8 @@ class Response(StarletteResponse):
         else:
             self.headers[name] = str(value)
 
-    @property
-    def content_type(self) -> str | None:
-        """The Content-Type header, parameters and all."""
-        return self._header("content-type")
-
-    @content_type.setter
-    def content_type(self, value: str | None) -> None:
-        self._set_header("content-type", value)
+    content_type = text_field("content-type")
+    """The Content-Type header, parameters and all."""
 
     @property
     def mimetype(self) -> str | None:
@@ -423,162 +433,38 @@ class Response(StarletteResponse):
         """The parameters of Content-Type: ``{"charset": "utf-8"}``."""
         return parse_options_header(self.content_type or "")[1]
 
-    @property
-    def content_length(self) -> int | None:
-        """The announced length of the body in bytes."""
-        value = self._header("content-length")
-        return int(value) if value is not None and value.isascii() and value.isdigit() else None
-
-    @content_length.setter
-    def content_length(self, value: int | None) -> None:
-        self._set_header("content-length", value)
-
-    @property
-    def location(self) -> str | None:
-        """Where a redirect or a created resource is."""
-        return self._header("location")
-
-    @location.setter
-    def location(self, value: str | None) -> None:
-        self._set_header("location", value if value is None else _header_url(value))
-
-    @property
-    def content_encoding(self) -> str | None:
-        """The coding of the body: ``"gzip"``."""
-        return self._header("content-encoding")
-
-    @content_encoding.setter
-    def content_encoding(self, value: str | None) -> None:
-        self._set_header("content-encoding", value)
-
-    @property
-    def content_location(self) -> str | None:
-        """Another URL of what is sent."""
-        return self._header("content-location")
-
-    @content_location.setter
-    def content_location(self, value: str | None) -> None:
-        self._set_header("content-location", value)
-
-    @property
-    def accept_ranges(self) -> str | None:
-        """``"bytes"`` where parts of the body may be asked for."""
-        return self._header("accept-ranges")
-
-    @accept_ranges.setter
-    def accept_ranges(self, value: str | None) -> None:
-        self._set_header("accept-ranges", value)
-
-    @property
-    def date(self) -> datetime | None:
-        """When the response was made."""
-        return parse_date(self._header("date") or "")
-
-    @date.setter
-    def date(self, value: datetime | float | None) -> None:
-        self._set_header("date", value if value is None else http_date(value))
-
-    @property
-    def expires(self) -> datetime | None:
-        """When caches must stop using the response."""
-        return parse_date(self._header("expires") or "")
-
-    @expires.setter
-    def expires(self, value: datetime | float | None) -> None:
-        self._set_header("expires", value if value is None else http_date(value))
-
-    @property
-    def last_modified(self) -> datetime | None:
-        """When what is sent was last changed, to the second."""
-        return parse_date(self._header("last-modified") or "")
-
-    @last_modified.setter
-    def last_modified(self, value: datetime | float | None) -> None:
-        self._set_header("last-modified", value if value is None else http_date(value))
-
-    @property
-    def age(self) -> timedelta | None:
-        """How long ago a cache received the response."""
-        value = self._header("age") or ""
-        return timedelta(seconds=int(value)) if value.isascii() and value.isdigit() else None
-
-    @age.setter
-    def age(self, value: timedelta | int | None) -> None:
-        if isinstance(value, timedelta):
-            value = int(value.total_seconds())
-        self._set_header("age", value)
-
-    @property
-    def retry_after(self) -> str | None:
-        """Seconds, or the date, after which the client may come back."""
-        return self._header("retry-after")
-
-    @retry_after.setter
-    def retry_after(self, value: datetime | int | str | None) -> None:
-        if isinstance(value, datetime):
-            value = http_date(value)
-        self._set_header("retry-after", value)
-
-    @property
-    def www_authenticate(self) -> str | None:
-        """How a client may authenticate."""
-        return self._header("www-authenticate")
-
-    @www_authenticate.setter
-    def www_authenticate(self, value: Any) -> None:
-        self._set_header("www-authenticate", value)
-
-    def _live_set(self, name: str) -> HeaderSet:
-        def write(items: HeaderSet) -> None:
-            self._set_header(name, items.to_header() if items else None)
-
-        return parse_set_header(", ".join(self.headers.getlist(name)), write)
-
-    @property
-    def vary(self) -> HeaderSet:
-        """The request headers this response depends on, live."""
-        return self._live_set("vary")
-
-    @vary.setter
-    def vary(self, value: str | Iterable[str] | None) -> None:
-        self._set_header("vary", _listed(value))
-
-    @property
-    def allow(self) -> HeaderSet:
-        """The methods of the resource, live."""
-        return self._live_set("allow")
-
-    @allow.setter
-    def allow(self, value: str | Iterable[str] | None) -> None:
-        self._set_header("allow", _listed(value))
-
-    @property
-    def content_language(self) -> HeaderSet:
-        """The languages of the audience, live."""
-        return self._live_set("content-language")
-
-    @content_language.setter
-    def content_language(self, value: str | Iterable[str] | None) -> None:
-        self._set_header("content-language", _listed(value))
-
-    @property
-    def cache_control(self) -> ResponseCacheControl:
-        """The Cache-Control header, live: ``response.cache_control.max_age = 60``."""
-
-        def write(control: ResponseCacheControl) -> None:
-            self._set_header("cache-control", control.to_header() or None)
-
-        return parse_cache_control_header(self._header("cache-control"), write)
-
-    @property
-    def content_range(self) -> ContentRange:
-        """Which part of the whole the body is, live."""
-
-        def write(part: ContentRange) -> None:
-            self._set_header("content-range", part.to_header() if part else None)
-
-        found = parse_content_range_header(self._header("content-range"), write)
-        return ContentRange(on_update=write) if found is None else found
+    content_length = length_field("content-length")
+    """The announced length of the body in bytes."""
+    location = url_field("location")
+    """Where a redirect or a created resource is."""
+    content_encoding = text_field("content-encoding")
+    """The coding of the body: ``"gzip"``."""
+    content_location = text_field("content-location")
+    """Another URL of what is sent."""
+    accept_ranges = text_field("accept-ranges")
+    """``"bytes"`` where parts of the body may be asked for."""
+    date = date_field("date")
+    """When the response was made."""
+    expires = date_field("expires")
+    """When caches must stop using the response."""
+    last_modified = date_field("last-modified")
+    """When what is sent was last changed, to the second."""
+    age = age_field("age")
+    """How long ago a cache received the response."""
+    retry_after = retry_field("retry-after")
+    """Seconds, or the date, after which the client may come back."""
+    www_authenticate = text_field("www-authenticate")
+    """How a client may authenticate."""
+    vary = set_field("vary")
+    """The request headers this response depends on, live."""
+    allow = set_field("allow")
+    """The methods of the resource, live."""
+    content_language = set_field("content-language")
+    """The languages of the audience, live."""
+    cache_control = LiveField("cache-control", _cache_control, str)
+    """The Cache-Control header, live: ``response.cache_control.max_age = 60``."""
+    content_range = LiveField("content-range", _content_range, str)
+    """Which part of the whole the body is, live."""
 
     def set_cookie(
         self,
@@ -722,110 +608,6 @@ class Response(StarletteResponse):
         return f"<{type(self).__name__} {size} [{self.status}]>"
 
 
-class _Departure:
-    """A client that leaves in the middle of a stream, noticed and turned into a cancel."""
-
-    __slots__ = ("_before", "_gone", "_task", "_watcher")
-
-    def __init__(self, task: asyncio.Task[Any], receive: Receive) -> None:
-        self._task = task
-        self._gone = False
-        self._before = task.cancelling()
-        self._watcher = asyncio.create_task(self._watch(receive))
-
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._gone = True
-        self._task.cancel()
-
-    def caused_this(self) -> bool:
-        return self._gone and self._task.uncancel() <= self._before
-
-    def stop_watching(self) -> None:
-        self._watcher.cancel()
-
-
-class _Chunks(AsyncIterator[bytes]):
-    """A stream of either colour as bytes, none of them empty; the first may be fetched early."""
-
-    __slots__ = ("_first", "_pieces")
-
-    def __init__(self, source: AsyncIterable[str | bytes] | Iterable[str | bytes]) -> None:
-        self._first = b""
-        self._pieces: AsyncIterator[str | bytes] = (
-            aiter(source) if isinstance(source, AsyncIterable) else _InThreads(source)
-        )
-
-    @property
-    def from_path(self) -> bool:
-        """Whether this is a file that is opened here, so that no code of the app runs."""
-        return getattr(self._pieces, "from_path", False)
-
-    async def peek(self) -> bytes:
-        """Return the first chunk and keep it; ``b""`` if there is none."""
-        self._first = self._first or await anext(self, b"")
-        return self._first
-
-    async def __anext__(self) -> bytes:
-        chunk, self._first = self._first, b""
-        while not chunk:
-            chunk = _encode(await anext(self._pieces))
-        return chunk
-
-    async def aclose(self) -> None:
-        """Close what makes the pieces."""
-        close = getattr(self._pieces, "aclose", None)
-        if close is not None:
-            await close()
-
-
-_END: Any = object()
-
-
-class _InThreads(AsyncIterator["str | bytes"]):
-    """A ``def`` iterable, iterated and closed where it may block: one hop for each piece."""
-
-    __slots__ = ("_iterator", "_source")
-
-    def __init__(self, source: Iterable[str | bytes]) -> None:
-        self._source = source
-        self._iterator = iter(source)
-
-    async def __anext__(self) -> str | bytes:
-        piece = await to_thread(next, self._iterator, _END)
-        if piece is _END:
-            raise StopAsyncIteration
-        return piece
-
-    async def aclose(self) -> None:
-        """Close the iterator and what it came from, as far as they can be closed."""
-        if hasattr(self._iterator, "close") or hasattr(self._source, "close"):
-            await to_thread(self._close)
-
-    def _close(self) -> None:
-        for thing in (self._iterator, self._source):
-            if hasattr(thing, "close"):
-                cast(Any, thing).close()
-
-
-def _encode(piece: Any) -> bytes:
-    if isinstance(piece, str):
-        return piece.encode()
-    if isinstance(piece, (bytes, bytearray, memoryview)):
-        return bytes(cast(bytes, piece))
-    raise TypeError(
-        f"A response is made of str and bytes, not of {type(piece).__name__}: {piece!r}"
-    )
-
-
-def _listed(value: str | Iterable[str] | None) -> str | None:
-    return value if value is None or isinstance(value, str) else ", ".join(value)
-
-
-_SCRIPTS = ("javascript:", "data:", "vbscript:")
-
-
 def redirect(location: str, code: int = 302, Response: type[Response] = Response) -> Response:
     """Return a response that sends the client to *location*.
 
@@ -833,7 +615,7 @@ def redirect(location: str, code: int = 302, Response: type[Response] = Response
     """
     if code not in {301, 302, 303, 305, 307, 308}:
         raise ValueError(f"{code} is no redirect. Use 301, 302, 303, 307 or 308.")
-    target = _header_url(location)
+    target = header_url(location)
     shown = escape(location)
     body = (
         "<!doctype html>\n<html lang=en>\n<title>Redirecting...</title>\n<h1>Redirecting...</h1>\n"
@@ -843,12 +625,3 @@ def redirect(location: str, code: int = 302, Response: type[Response] = Response
     response = Response(body, code, mimetype="text/html")
     response.headers["location"] = target
     return response
-
-
-def _header_url(location: str) -> str:
-    """Percent-encode what an URL may show but a header may not carry."""
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in location):
-        raise ValueError(f"A URL has no control characters: {location!r}")
-    if location.lstrip().lower().startswith(_SCRIPTS):
-        raise ValueError(f"A redirect leads to a page, not to a script: {location!r}")
-    return quote(location, safe="!#$%&'()*+,/:;=?@[]~")

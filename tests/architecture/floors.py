@@ -16,7 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors"),
     ("proxies", "http", "datastructures", "registry", "packages", "hosts", "logs", "security"),
     ("concurrency", "config", "signals", "headers", "json", "converters"),
-    ("conditional", "rules", "forwarding"),
+    ("conditional", "rules", "forwarding", "fields", "streams"),
     ("responses", "matching"),
     ("exceptions", "uploads"),
     ("forms", "connections"),
