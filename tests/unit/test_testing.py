@@ -50,14 +50,18 @@ def test_an_app_is_freed_with_its_clients():
 
 
 def test_no_thread_stays_behind():
-    app = make_app()
-    before = threading.active_count()
+    app, seen = make_app(), []
+    before = set(threading.enumerate())
+    app.before_request(lambda: seen.append(threading.current_thread()))
 
     with app.test_client() as client:
         client.get("/count")
+        with client.stream("GET", "/count"):
+            pass
     app.sync_test_client().get("/")
 
-    assert threading.active_count() == before
+    assert len(set(seen)) == 2
+    assert set(threading.enumerate()) <= before
 
 
 WITHOUT_HTTPX = """
