@@ -316,3 +316,43 @@ def test_an_async_hook_between_def_ones_runs_on_the_loop():
     app.sync_test_client().get("/count")
 
     assert threads[0] == threading.get_ident() != threads[1]
+
+
+# -- fixtures ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def client():
+    async with make_app().test_client() as client:
+        yield client
+
+
+@pytest.fixture
+def sync_client():
+    with make_app().test_client() as client:
+        yield client
+
+
+async def test_a_client_of_a_fixture_keeps_the_context_for_the_test(client):
+    await client.get("/count")
+    await client.get("/count")
+
+    assert session["n"] == 2
+
+
+def test_a_client_of_a_fixture_keeps_the_context_for_a_def_test(sync_client):
+    sync_client.get("/count")
+
+    assert session["n"] == 1
+
+
+def test_a_client_without_a_block_is_entered_where_the_context_matters():
+    client = make_app().sync_test_client()
+    client.get("/count")
+    assert not has_request_context()
+
+    with client:
+        client.get("/count")
+        assert session["n"] == 2
+
+    assert not has_request_context()
