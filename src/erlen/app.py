@@ -19,11 +19,12 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, WebSocketRoute
 
 from .binding import InOwner, OnLoop
-from .blueprints import Blueprint, include
+from .blueprints import Blueprint, include, refuse_non_blueprint
 from .concurrency import WorkerPool, drive, ensure_sync
 from .config import DEFAULTS, Config, ConfigAttribute
 from .connections import Limits
 from .context import AppGlobals, Context
+from .decorators import template_decorator
 from .entry import Others, guard, serve
 from .errors import SetupAssertionError, SetupValueError
 from .exceptions import Aborter, BadHost, HTTPException, InternalServerError
@@ -56,6 +57,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class App(Registrar, Starlette):
     """An ASGI app with Flask's decorators; see :class:`erlen.Erlen` for all of it."""
 
+    router: Router
     request_class: type[Request] = Request
     websocket_class: type[WebSocket] = WebSocket
     response_class: type[Response] = Response
@@ -243,7 +245,7 @@ class App(Registrar, Starlette):
     @property
     def url_map(self) -> Router:
         """The router: ``url_map.converters``, ``url_map.iter_rules()``."""
-        return cast(Router, self.router)
+        return self.router
 
     @property
     def view_functions(self) -> dict[str, Any]:
@@ -256,6 +258,8 @@ class App(Registrar, Starlette):
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
+            for closed in [loop for loop in self._pools if loop.is_closed()]:
+                del self._pools[closed]
             config = self.config
             pool = WorkerPool(size=config["SYNC_WORKERS"], queue=config["SYNC_QUEUE"])
             self._pools[loop] = pool
@@ -315,6 +319,7 @@ class App(Registrar, Starlette):
 
         :raises SetupValueError: if the name is taken.
         """
+        refuse_non_blueprint(blueprint)
         include(self, blueprint, options)
         self.frozen = False
 
@@ -359,40 +364,24 @@ class App(Registrar, Starlette):
         self.serving_hooks.add("while", function)
         return function
 
-    def _template_function(self, kind: str, name: Any) -> Any:
-        self.check_setup(f"template_{kind[:-1]}")
-
-        def register(function: Any) -> Any:
-            self.registry.template[kind][name if isinstance(name, str) else function.__name__] = (
-                function
-            )
-            return function
-
-        return register(name) if callable(name) else register
-
-    def template_filter(self, name: Any = None) -> Any:
-        """Make the decorated function a filter in templates, under *name* or its own."""
-        return self._template_function("filters", name)
-
-    def template_test(self, name: Any = None) -> Any:
-        """Make the decorated function a test in templates, under *name* or its own."""
-        return self._template_function("tests", name)
-
-    def template_global(self, name: Any = None) -> Any:
-        """Make the decorated function a global of templates, under *name* or its own."""
-        return self._template_function("globals", name)
+    template_filter = template_decorator("filters")
+    """Make the decorated function a filter in templates, under a name given or its own."""
+    template_test = template_decorator("tests")
+    """Make the decorated function a test in templates, under a name given or its own."""
+    template_global = template_decorator("globals")
+    """Make the decorated function a global of templates, under a name given or its own."""
 
     def add_template_filter(self, f: Callable[..., Any], name: str | None = None) -> None:
         """Make *f* a filter in templates."""
-        self._template_function("filters", name)(f)
+        self.template_filter(name)(f)
 
     def add_template_test(self, f: Callable[..., Any], name: str | None = None) -> None:
         """Make *f* a test in templates."""
-        self._template_function("tests", name)(f)
+        self.template_test(name)(f)
 
     def add_template_global(self, f: Callable[..., Any], name: str | None = None) -> None:
         """Make *f* a global of templates."""
-        self._template_function("globals", name)(f)
+        self.template_global(name)(f)
 
     def static(
         self, url_path: str, folder: str | Path, *, fallback: str | None = None, max_age: Any = None
@@ -433,7 +422,7 @@ class App(Registrar, Starlette):
     def make_request(self, context: Context[Any]) -> Request:
         """Return the request of *context*."""
         rule = context.rule
-        options = rule.options if rule is not None else {}
+        options: Mapping[str, Any] = rule.options if rule is not None else {}
         limits = self.limits
         request = self.request_class(
             context.scope,

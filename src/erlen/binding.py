@@ -54,7 +54,7 @@ class OnLoop:
     async def save_session(self, context: Context[Any], response: Response) -> None:
         """Write the session into the response."""
         interface = context.app.session_interface
-        save = partial(interface.save_session, cast(Any, context.app), context.opened, response)
+        save = partial(interface.save_session, context.app, context.opened, response)
         saving = save() if _is_quick(interface) else await hop(context, save)
         if isawaitable(saving):
             await saving
@@ -81,7 +81,7 @@ class InOwner:
     async def save_session(self, context: Context[Any], response: Response) -> None:
         """Write the session into the response."""
         interface = context.app.session_interface
-        saving: Any = interface.save_session(cast(Any, context.app), context.opened, response)
+        saving: Any = interface.save_session(context.app, context.opened, response)
         if isawaitable(saving):
             wait_for(_awaited, saving)
 

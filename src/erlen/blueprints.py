@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
-from .errors import SetupAssertionError, SetupValueError
+from .decorators import hook_decorator, template_decorator
+from .errors import SetupAssertionError, SetupTypeError, SetupValueError
 from .registrar import Registrar, setupmethod
-from .registry import HOOK_KINDS, Inline, Registry, Rule, prefixed
+from .registry import HOOK_KINDS, Registry, Rule, prefixed
 from .typing import ErrorHandler, View
 
 __all__ = ["Blueprint", "BlueprintApp", "Registration", "include"]
@@ -171,6 +172,7 @@ class Blueprint(Registrar):
 
         :raises SetupValueError: if it is this one.
         """
+        refuse_non_blueprint(blueprint)
         if blueprint is self:
             raise SetupValueError("Cannot register a blueprint on itself")
         self.children.append(_Child(blueprint, options))
@@ -193,51 +195,30 @@ class Blueprint(Registrar):
 
     # -- hooks for the whole app -----------------------------------------------------------
 
-    def _app_hook(self, kind: str, hook: Any, inline: bool = False) -> Any:
-        self.check_setup(kind)
-
-        def register(function: Any) -> Any:
-            step = Inline(function) if inline else function
-            self.app_registry.hooks[kind][""].append(step)
-            return function
-
-        return register if hook is None else register(hook)
-
-    def before_app_request(self, hook: F | None = None, *, inline: bool = False) -> F:
-        """Like ``before_request``, for every view of the app."""
-        return cast(F, self._app_hook("before_request", hook, inline))
-
-    def after_app_request(self, hook: F | None = None, *, inline: bool = False) -> F:
-        """Like ``after_request``, for every view of the app."""
-        return cast(F, self._app_hook("after_request", hook, inline))
-
-    def teardown_app_request(self, hook: F | None = None, *, inline: bool = False) -> F:
-        """Like ``teardown_request``, for every view of the app."""
-        return cast(F, self._app_hook("teardown_request", hook, inline))
-
-    def before_app_websocket(self, hook: F | None = None, *, inline: bool = False) -> F:
-        """Like ``before_websocket``, for every websocket of the app."""
-        return cast(F, self._app_hook("before_websocket", hook, inline))
-
-    def after_app_websocket(self, hook: F | None = None, *, inline: bool = False) -> F:
-        """Like ``after_websocket``, for every websocket of the app."""
-        return cast(F, self._app_hook("after_websocket", hook, inline))
-
-    def teardown_app_websocket(self, hook: F | None = None, *, inline: bool = False) -> F:
-        """Like ``teardown_websocket``, for every websocket of the app."""
-        return cast(F, self._app_hook("teardown_websocket", hook, inline))
-
-    def app_url_value_preprocessor(self, hook: F) -> F:
-        """Like ``url_value_preprocessor``, for every view of the app."""
-        return cast(F, self._app_hook("url_value_preprocessor", hook))
-
-    def app_url_defaults(self, hook: F) -> F:
-        """Like ``url_defaults``, for every URL of the app."""
-        return cast(F, self._app_hook("url_defaults", hook))
-
-    def app_context_processor(self, hook: F) -> F:
-        """Like ``context_processor``, for every template of the app."""
-        return cast(F, self._app_hook("context_processor", hook))
+    before_app_request = hook_decorator("before_request", "app_registry")
+    """Like ``before_request``, for every view of the app."""
+    after_app_request = hook_decorator("after_request", "app_registry")
+    """Like ``after_request``, for every view of the app."""
+    teardown_app_request = hook_decorator("teardown_request", "app_registry")
+    """Like ``teardown_request``, for every view of the app."""
+    before_app_websocket = hook_decorator("before_websocket", "app_registry")
+    """Like ``before_websocket``, for every websocket of the app."""
+    after_app_websocket = hook_decorator("after_websocket", "app_registry")
+    """Like ``after_websocket``, for every websocket of the app."""
+    teardown_app_websocket = hook_decorator("teardown_websocket", "app_registry")
+    """Like ``teardown_websocket``, for every websocket of the app."""
+    app_url_value_preprocessor = hook_decorator("url_value_preprocessor", "app_registry")
+    """Like ``url_value_preprocessor``, for every view of the app."""
+    app_url_defaults = hook_decorator("url_defaults", "app_registry")
+    """Like ``url_defaults``, for every URL of the app."""
+    app_context_processor = hook_decorator("context_processor", "app_registry")
+    """Like ``context_processor``, for every template of the app."""
+    app_template_filter = template_decorator("filters", "app_registry")
+    """Make the decorated function a template filter of the whole app."""
+    app_template_test = template_decorator("tests", "app_registry")
+    """Make the decorated function a template test of the whole app."""
+    app_template_global = template_decorator("globals", "app_registry")
+    """Make the decorated function a template global of the whole app."""
 
     def app_errorhandler(self, code_or_exception: type[Exception] | int) -> Callable[[F], F]:
         """Like ``errorhandler``, for every view of the app."""
@@ -272,30 +253,17 @@ class Blueprint(Registrar):
         """Run the generator *function* around serving."""
         return self._serving_hook("while", function)
 
-    def _template_function(self, kind: str, name: Any) -> Any:
-        self.check_setup(f"app_template_{kind[:-1]}")
-
-        def register(function: Any) -> Any:
-            key = name if isinstance(name, str) else function.__name__
-            self.app_registry.template[kind][key] = function
-            return function
-
-        return register(name) if callable(name) else register
-
-    def app_template_filter(self, name: Any = None) -> Any:
-        """Make the decorated function a template filter of the whole app."""
-        return self._template_function("filters", name)
-
-    def app_template_test(self, name: Any = None) -> Any:
-        """Make the decorated function a template test of the whole app."""
-        return self._template_function("tests", name)
-
-    def app_template_global(self, name: Any = None) -> Any:
-        """Make the decorated function a template global of the whole app."""
-        return self._template_function("globals", name)
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
+
+
+def refuse_non_blueprint(thing: Any) -> None:
+    """Refuse what is no blueprint.
+
+    :raises SetupTypeError: naming it.
+    """
+    if not isinstance(thing, Blueprint):
+        raise SetupTypeError(f"register_blueprint takes a Blueprint, not {thing!r}.")
 
 
 def include(
@@ -320,7 +288,7 @@ def include(
         )
     first = all(known is not blueprint for known in app.blueprints.values())
     prefix, subdomain = _placed(blueprint, options, parent)
-    inherited = parent.url_defaults if parent is not None else {}
+    inherited: Mapping[str, Any] = parent.url_defaults if parent is not None else {}
     registration = Registration(
         app=app,
         blueprint=blueprint,
@@ -336,6 +304,8 @@ def include(
         first_registration=first,
     )
     app.blueprints[name] = blueprint
+    if prefix and "" in blueprint.registry.options:
+        app.registry.prefixed_options.append((prefix, name))
     app.registry.include(blueprint.registry, name=name, rewrite=registration.place)
     if first:
         _include_app_wide(app, blueprint)

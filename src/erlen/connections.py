@@ -15,6 +15,7 @@ from .exceptions import BadRequest, HTTPException, RequestHeaderFieldsTooLarge
 from .headers import (
     Accept,
     Authorization,
+    CharsetAccept,
     LanguageAccept,
     MIMEAccept,
     RequestHeaders,
@@ -276,9 +277,9 @@ class Connection:
         return parse_accept_header(self.headers.get("accept-language"), LanguageAccept)
 
     @property
-    def accept_charsets(self) -> Accept:
+    def accept_charsets(self) -> CharsetAccept:
         """The charsets that the client wants."""
-        return parse_accept_header(self.headers.get("accept-charset"), Accept)
+        return parse_accept_header(self.headers.get("accept-charset"), CharsetAccept)
 
     @property
     def accept_encodings(self) -> Accept:

@@ -66,7 +66,7 @@ class Others:
 
 async def serve(scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one scope of the app that it names."""
-    app = scope["app"]
+    app: Any = scope["app"]
     kind = scope["type"]
     if kind == "lifespan":
         await run_lifespan(scope, receive, send, app.serving(), app.log_problem)
@@ -81,6 +81,8 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         # Somebody mounted this app; what is mounted here in turn builds its URLs from here.
         scope["app_root_path"] = scope.get("root_path", "")
     error = app.look_at_host(scope)
+    route: Any
+    params: dict[str, Any]
     route, params, failure = app.router.resolve(scope)
     if kind == "websocket" and error is None:
         error = _look_at_origin(app, scope)

@@ -486,6 +486,7 @@ class Aborter:
         self.mapping.update(extra or {})
 
     def __call__(self, code: int | StarletteResponse, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise the exception for *code*; the arguments go to it."""
         if isinstance(code, StarletteResponse):
             raise HTTPException(response=code)
         if code not in self.mapping:

@@ -22,6 +22,7 @@ from .exceptions import (
     prefers_json,
     problem_response,
 )
+from .logs import printable
 from .proxies import current
 from .registry import Inline, Registry
 from .requests import Request
@@ -226,6 +227,9 @@ class Flow:
         own = _own(error)
         if own.code is None or isinstance(own, RequestRedirect):
             return own.get_response()
+        if own.code == 413:
+            path = printable(context.any_connection.path)
+            context.app.logger.warning("Refused a body of %s: %s", path, own.description)
         handler = self.handler_for(context, own, own.code)
         if handler is None:
             return self.error_response(context, own)
@@ -245,13 +249,21 @@ class Flow:
         if foreign is None:
             return None
         step = self.bind.step(foreign)
-        return lambda error: step(current.get().any_connection.starlette, error)
+
+        def call_foreign(error: Exception) -> Any:
+            return step(current.get().any_connection.starlette, error)
+
+        return call_foreign
 
     def error_response(self, context: Context[Any], error: HTTPException) -> Response:
         """Return the page or the problem document of *error*, as the client prefers."""
-        if error.response is not None or self.errors == "html":
+        shown = self.errors
+        if context.rule is None:
+            below = context.app.registry.options_below(context.any_connection.path)
+            shown = below.get("errors", shown)
+        if error.response is not None or shown == "html":
             return error.get_response()
-        if self.errors == "problem":
+        if shown == "problem":
             return problem_response(error)
         headers = context.any_connection.headers
         if prefers_json(headers.get("accept"), headers.get("content-type")):

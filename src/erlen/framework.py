@@ -5,8 +5,9 @@ What is imported inside of functions here would slow down every start and is use
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import blueprints
@@ -85,16 +86,21 @@ class Erlen(App):
         group = self.__dict__.get("_cli")
         if group is None:
             group = self.__dict__["_cli"] = AppGroup(self.name)
-        return group  # type: ignore[no-any-return]
+        return group
 
     @contextmanager
-    def sync_serving(self) -> Iterator[dict[str, Any]]:
+    def sync_serving(self) -> Generator[dict[str, Any]]:
         """Run start-up and shutdown around a block of ``def`` code, on a loop of its own."""
         from .testing import running_loop
 
         with running_loop() as run:
             manager = self.serving()
-            yield run(manager.__aenter__())
+            state = run(manager.__aenter__())
+            try:
+                yield state
+            except BaseException as error:
+                run(manager.__aexit__(type(error), error, error.__traceback__))
+                raise
             run(manager.__aexit__(None, None, None))
 
     def render_failure(self, error: Exception, scope: Scope) -> Response:
@@ -133,9 +139,34 @@ class Blueprint(blueprints.Blueprint):
     ``None`` puts them beside those of the app.
     """
 
-    def __init__(self, name: str, import_name: str, *args: Any, **kwargs: Any) -> None:
-        self.cli_group: Any = kwargs.pop("cli_group", _UNSET)
-        super().__init__(name, import_name, *args, **kwargs)
+    def __init__(
+        self,
+        name: str,
+        import_name: str,
+        static_folder: str | Path | None = None,
+        static_url_path: str | None = None,
+        template_folder: str | Path | None = None,
+        url_prefix: str | None = None,
+        subdomain: str | None = None,
+        url_defaults: Mapping[str, Any] | None = None,
+        root_path: str | None = None,
+        cli_group: str | None = _UNSET,
+        *,
+        errors: str | None = None,
+    ) -> None:
+        self.cli_group = cli_group
+        super().__init__(
+            name,
+            import_name,
+            static_folder,
+            static_url_path,
+            template_folder,
+            url_prefix,
+            subdomain,
+            url_defaults,
+            root_path,
+            errors=errors,
+        )
 
     @property
     def cli(self) -> AppGroup:
@@ -145,4 +176,4 @@ class Blueprint(blueprints.Blueprint):
         group = self.__dict__.get("_cli")
         if group is None:
             group = self.__dict__["_cli"] = AppGroup(self.name)
-        return group  # type: ignore[no-any-return]
+        return group

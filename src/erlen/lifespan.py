@@ -33,7 +33,7 @@ class LifespanApp(ContextApp, Protocol):
     @property
     def routes(self) -> list[BaseRoute]: ...
     def app_context(self) -> Context[Any]: ...
-    def freeze(self) -> None: ...
+    def begin(self) -> None: ...
     async def close_worker_pool(self) -> None: ...
     def log_problem(self, message: str, error: BaseException) -> None: ...
 
@@ -50,13 +50,14 @@ class Serving:
         generators = inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
         if kind == "while" and not generators:
             raise SetupTypeError(
-                f"while_serving takes a generator function with one yield, not {place_of(function)}."
+                "while_serving takes a generator function with one yield, not"
+                f" {place_of(function)}."
             )
         self.hooks.append((kind, function))
 
 
 @asynccontextmanager
-async def serving(app: LifespanApp) -> AsyncIterator[dict[str, Any]]:
+async def serving(app: LifespanApp) -> AsyncGenerator[dict[str, Any]]:
     """Start *app* up, and shut it down at the end; yields the lifespan state.
 
     Hooks start in the order of registration and end in reverse. When one fails to start,
@@ -69,7 +70,11 @@ async def serving(app: LifespanApp) -> AsyncIterator[dict[str, Any]]:
         stack.push_async_callback(app.tasks.drain, app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"])
         try:
             await _start(app, stack, state)
-            app.freeze()
+            app.begin()
+            # Again, and now first: what runs may need what the hooks below take away.
+            stack.push_async_callback(
+                app.tasks.drain, app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"]
+            )
         except Exception as error:
             if got_serving_exception.receivers:
                 got_serving_exception.send(app, exception=error, _async_wrapper=ensure_sync)
@@ -98,7 +103,7 @@ async def _start(app: LifespanApp, stack: AsyncExitStack, state: dict[str, Any])
 
 
 @asynccontextmanager
-async def _while(function: Callable[..., Any]) -> AsyncIterator[None]:
+async def _while(function: Callable[..., Any]) -> AsyncGenerator[None]:
     """Run a ``while_serving`` generator up to its yield, and the rest at the end."""
     if not is_async(function):
         function = _as_async_generator(function)
@@ -120,7 +125,7 @@ def _as_async_generator(function: Callable[..., Any]) -> Callable[[], AsyncItera
 
 
 @asynccontextmanager
-async def _mounted(app: ASGIApp, state: dict[str, Any]) -> AsyncIterator[None]:
+async def _mounted(app: ASGIApp, state: dict[str, Any]) -> AsyncGenerator[None]:
     """Run the lifespan of a mounted app beside ours; one that has none is fine."""
     inbox: asyncio.Queue[Message] = asyncio.Queue()
     outbox: asyncio.Queue[Message] = asyncio.Queue()

@@ -198,7 +198,7 @@ def _bare(
         try:
             try:
                 value = await view(**(context.params or {}))
-                response = convert(value) if convert is not None else context.app.make_response(value)
+                response = (convert or context.app.make_response)(value)
                 if response.stream is not None and not response.head_first:
                     await response.prime()
                 if context.untidy and not isinstance(response, Foreign):
@@ -300,8 +300,11 @@ async def _in_owner(
                 relay.finish()
         return response
 
+    def run(hand: Callable[[Any], None]) -> Response | None:
+        return drive(steps(hand))
+
     try:
-        return cast(Response, await hop(context, lambda hand: drive(steps(hand)), early=True))
+        return cast(Response, await hop(context, run, early=True))
     except HTTPException as error:
         # 503: no thread was free, so not one def step has run.
         return await loop_flow.rescue(context, error)
@@ -337,9 +340,7 @@ def _websocket(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) 
     return connected
 
 
-async def _converse(
-    flow: Flow, view: Step, before: Sequence[Step], context: Context[Any]
-) -> None:
+async def _converse(flow: Flow, view: Step, before: Sequence[Step], context: Context[Any]) -> None:
     websocket: WebSocket = context.websocket
     response: Response | None = None
     try:

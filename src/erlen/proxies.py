@@ -74,9 +74,10 @@ class Proxy:
     @property
     def __class__(self) -> type:
         try:
-            return type(self.__resolve())
+            found: type = self.__resolve().__class__
         except ContextError:
             return Proxy
+        return found
 
     @__class__.setter
     def __class__(self, value: type) -> None:

@@ -12,12 +12,13 @@ from typing import IO, Any, TypeVar, cast
 from jinja2 import BaseLoader, FileSystemLoader
 
 from .concurrency import is_async
+from .decorators import hook_decorator
 from .errors import SetupTypeError, SetupValueError, place_of
 from .exceptions import HTTPException, default_exceptions
 from .files import serve_static
 from .packages import root_path_of
 from .proxies import current
-from .registry import Inline, Registry, Rule, methods_of
+from .registry import Registry, Rule, methods_of
 from .responses import Response
 from .typing import ErrorHandler, View
 
@@ -165,7 +166,8 @@ class Registrar:
         methods = _methods_of(rule, options.pop("methods", None), view_func)
         unknown = options.keys() - _URL_KEYWORDS - _VIEW_KEYWORDS
         if unknown:
-            known = ", ".join(sorted(_URL_KEYWORDS | _VIEW_KEYWORDS | {"methods", "endpoint"}))
+            others = {"endpoint", "methods", "provide_automatic_options"}
+            known = ", ".join(sorted(_URL_KEYWORDS | _VIEW_KEYWORDS | others))
             raise SetupTypeError(
                 f"route({rule!r}) got an unknown keyword {min(unknown)!r}. Known are {known}."
             )
@@ -179,7 +181,7 @@ class Registrar:
         automatic = _automatic_options(provide_automatic_options, methods, view_func)
         view_options = {key: options.pop(key) for key in tuple(options) if key in _VIEW_KEYWORDS}
         if view_func is not None:
-            self.registry.add_view(endpoint, view_func, rule)
+            self.registry.refuse_other_view(endpoint, view_func, rule)
         options["defaults"] = dict(options.get("defaults") or {})
         self.add_rule(
             Rule(
@@ -192,6 +194,8 @@ class Registrar:
                 **options,
             )
         )
+        if view_func is not None:  # only now: a rule that was refused leaves nothing behind
+            self.registry.views[endpoint] = view_func
 
     def needs_slash(self, rule: str) -> bool:
         """Say whether *rule* is the whole path, and so begins with a slash."""
@@ -213,51 +217,24 @@ class Registrar:
 
     # -- hooks -----------------------------------------------------------------------------
 
-    def _hook(self, kind: str, hook: Any, inline: bool) -> Any:
-        self.check_setup(kind)
-
-        def register(function: Any) -> Any:
-            step = Inline(function) if inline else function
-            self.registry.hooks[kind][""].append(step)
-            return function
-
-        return register if hook is None else register(hook)
-
-    def before_request(self, hook: F | None = None, *, inline: bool = False) -> F:
-        """Run *hook* before each view here; what it returns, unless ``None``, is the answer."""
-        return cast(F, self._hook("before_request", hook, inline))
-
-    def after_request(self, hook: F | None = None, *, inline: bool = False) -> F:
-        """Run *hook* with each response of the views here; it returns the response."""
-        return cast(F, self._hook("after_request", hook, inline))
-
-    def teardown_request(self, hook: F | None = None, *, inline: bool = False) -> F:
-        """Run *hook* at the end of each request with the unhandled exception, or ``None``."""
-        return cast(F, self._hook("teardown_request", hook, inline))
-
-    def before_websocket(self, hook: F | None = None, *, inline: bool = False) -> F:
-        """Run *hook* before each websocket view; what it returns refuses the websocket."""
-        return cast(F, self._hook("before_websocket", hook, inline))
-
-    def after_websocket(self, hook: F | None = None, *, inline: bool = False) -> F:
-        """Run *hook* after each websocket view, with its response or ``None``."""
-        return cast(F, self._hook("after_websocket", hook, inline))
-
-    def teardown_websocket(self, hook: F | None = None, *, inline: bool = False) -> F:
-        """Run *hook* at the end of each websocket with the exception, or ``None``."""
-        return cast(F, self._hook("teardown_websocket", hook, inline))
-
-    def url_value_preprocessor(self, hook: F) -> F:
-        """Run ``hook(endpoint, values)`` before the before hooks; it may change *values*."""
-        return cast(F, self._hook("url_value_preprocessor", hook, False))
-
-    def url_defaults(self, hook: F) -> F:
-        """Run ``hook(endpoint, values)`` when a URL is built here; it may add to *values*."""
-        return cast(F, self._hook("url_defaults", hook, False))
-
-    def context_processor(self, hook: F) -> F:
-        """Add what *hook* returns, a dict, to the variables of templates rendered here."""
-        return cast(F, self._hook("context_processor", hook, False))
+    before_request = hook_decorator("before_request")
+    """Run a hook before each view here; what it returns, unless ``None``, is the answer."""
+    after_request = hook_decorator("after_request")
+    """Run a hook with each response of the views here; it returns the response."""
+    teardown_request = hook_decorator("teardown_request")
+    """Run a hook at the end of each request with the unhandled exception, or ``None``."""
+    before_websocket = hook_decorator("before_websocket")
+    """Run a hook before each websocket view; what it returns refuses the websocket."""
+    after_websocket = hook_decorator("after_websocket")
+    """Run a hook after each websocket view, with its response or ``None``."""
+    teardown_websocket = hook_decorator("teardown_websocket")
+    """Run a hook at the end of each websocket with the exception, or ``None``."""
+    url_value_preprocessor = hook_decorator("url_value_preprocessor")
+    """Run ``hook(endpoint, values)`` ahead of the before hooks; it may change *values*."""
+    url_defaults = hook_decorator("url_defaults")
+    """Run ``hook(endpoint, values)`` when a URL is built here; it may add to *values*."""
+    context_processor = hook_decorator("context_processor")
+    """Add what a hook returns, a dict, to the variables of templates rendered here."""
 
     # -- errors ----------------------------------------------------------------------------
 
@@ -381,7 +358,8 @@ def error_key(code_or_exception: type[Exception] | int) -> tuple[type[Exception]
             f"{code_or_exception!r} is an instance, not a class. Handlers can only be registered"
             " for exception classes or HTTP error codes."
         )
-    if not (isinstance(code_or_exception, type) and issubclass(code_or_exception, Exception)):
+    thing: Any = code_or_exception
+    if not (isinstance(thing, type) and issubclass(thing, Exception)):
         raise SetupValueError(
             f"{code_or_exception!r} is not a subclass of Exception. Handlers can only be"
             " registered for exception classes or HTTP error codes."

@@ -116,9 +116,11 @@ class Registry:
     """What templates may use beside Jinja's own, by kind and name."""
     options: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     """What a blueprint says of all its views, by scope: ``errors``."""
+    prefixed_options: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """URL prefixes below which the options of a scope count where no rule matches."""
 
-    def add_view(self, endpoint: str, view: View, rule: str) -> None:
-        """Name *view*; the same view may have several rules.
+    def refuse_other_view(self, endpoint: str, view: View, rule: str) -> None:
+        """Refuse *view* under a name that is taken; the same view may have several rules.
 
         :raises SetupAssertionError: if *endpoint* already names another view.
         """
@@ -129,7 +131,15 @@ class Registry:
                 f" {endpoint!r} is {place_of(known)} and would become {place_of(view)}."
                 f" Give one of them another name: route({rule!r}, endpoint=...)."
             )
-        self.views[endpoint] = view
+
+    def options_below(self, path: str) -> Mapping[str, Any]:
+        """Return the options for a URL without a rule: of the longest prefix that fits."""
+        fitting = [
+            (len(prefix), scope)
+            for prefix, scope in self.prefixed_options
+            if path == prefix or path.startswith(f"{prefix.rstrip('/')}/")
+        ]
+        return self.options[max(fitting)[1]] if fitting else {}
 
     def hooks_of(self, kind: str, endpoint: str | None) -> list[Hook]:
         """Return the hooks of *kind* for *endpoint*, from the app inwards."""
@@ -165,7 +175,7 @@ class Registry:
     ) -> None:
         """Copy *other* under *name*; *rewrite* gives its rules their place here."""
         for endpoint, view in other.views.items():
-            self.add_view(f"{name}.{endpoint}", view, "...")
+            self.views[f"{name}.{endpoint}"] = view
         for rule in other.rules:
             if (moved := rewrite(rule)) is not None:
                 self.rules.append(moved)

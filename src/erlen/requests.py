@@ -33,10 +33,10 @@ from .forms import (
     read_form_sync,
 )
 from .headers import (
-    CacheControl,
     ETags,
     IfRange,
     Range,
+    RequestCacheControl,
     parse_cache_control_header,
     parse_etags,
     parse_if_range_header,
@@ -67,6 +67,7 @@ class Request(Connection):
         "_complete",
         "_completion",
         "_error",
+        "_file",
         "_form",
         "_json",
         "_parts",
@@ -102,6 +103,7 @@ class Request(Connection):
         self._body: bytes | None = None
         self._spool: IO[bytes] | None = None
         self._form: Form | None = None
+        self._file: IO[bytes] | None = None
         self._json: Any = _UNREAD
         self._error: HTTPException | None = None
 
@@ -190,7 +192,7 @@ class Request(Connection):
         return parse_range_header(self.headers.get("range"))
 
     @property
-    def cache_control(self) -> CacheControl:
+    def cache_control(self) -> RequestCacheControl:
         """What the client asks of caches; read-only."""
         return parse_cache_control_header(self.headers.get("cache-control"))
 
@@ -473,6 +475,11 @@ class Request(Connection):
         wait_for(self.prefetch)
 
     def _file_now(self) -> IO[bytes]:
+        if self._file is None:
+            self._file = self._opened_file()
+        return self._file
+
+    def _opened_file(self) -> IO[bytes]:
         if self.stream_body and self._body is None and self._spool is None:
             return cast("IO[bytes]", io.BufferedReader(_Incoming(self), _BLOCK))
         self._need_body()
@@ -648,7 +655,7 @@ if TYPE_CHECKING:
         if_none_match: ETags
         if_range: IfRange
         range: Range | None
-        cache_control: CacheControl
+        cache_control: RequestCacheControl
         data: bytes
         json: Any
         form: ImmutableMultiDict[str, str]

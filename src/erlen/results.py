@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from http import HTTPStatus
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine
 from typing import Any, cast
 
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
@@ -82,7 +82,7 @@ class Results:
 
         :raises WrongResult: if it is nothing that a view may return.
         """
-        converter = self.converters.get(type(value))
+        converter = self.converters.get(value.__class__)
         if converter is not None:
             return converter(value)
         return self._by_kind(value)
@@ -99,7 +99,8 @@ class Results:
 
     def _from_json(self, value: Any) -> Response:
         provider = self.json()
-        body = provider.render(value).encode()
+        text = provider.render(value)
+        body = text if isinstance(text, bytes) else text.encode()
         if not self.lean:
             return self.response_class(body, content_type=provider.mimetype)
         response = Response.__new__(self.response_class)
@@ -152,6 +153,8 @@ class Results:
         ):
             return self._from_json(value)
         if isawaitable(value):
+            if iscoroutine(value):
+                value.close()  # it is refused here and now, not warned of later
             raise WrongResult(
                 f"It returned {type(cast(object, value)).__name__}, which nobody awaited. Is an"
                 " 'await' missing?"
@@ -161,7 +164,7 @@ class Results:
                 "The function either returned None or ended without a return statement."
             )
         if callable(value):
-            return Foreign(value)
+            return Foreign(cast(Any, value))
         raise WrongResult(
             "The return type must be a string, dict, list, tuple with headers or status,"
             " Response instance, dataclass, generator, or ASGI callable, but it was a"

@@ -38,6 +38,7 @@ class View:
     @classmethod
     def as_view(cls, name: str, *class_args: Any, **class_kwargs: Any) -> Callable[..., Any]:
         """Return a view function with the endpoint *name*; arguments go to the class."""
+        function: Any = None
         shared = None if cls.init_every_request else cls(*class_args, **class_kwargs)
 
         def instance() -> Any:
@@ -49,7 +50,7 @@ class View:
             view.__name__ = name
             view.__module__ = cls.__module__
             view = decorator(view)
-        function: Any = view
+        function = view
         function.view_class = cls
         function.__name__ = name
         function.__doc__ = cls.__doc__

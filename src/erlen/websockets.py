@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket as StarletteWebSocket
 
 from .connections import Connection, session_of
 from .headers import Headers
-from .signals import websocket_received, websocket_sent
+from .signals import announce, websocket_received, websocket_sent
 from .typing import Message, Receive, Scope, Send
 
 __all__ = ["WebSocket", "WebSocketDisconnect"]
@@ -124,7 +124,7 @@ class WebSocket(Connection):
         text = message.get("text")
         data: str | bytes = text if text is not None else message.get("bytes") or b""
         if websocket_received.receivers:
-            websocket_received.send(data)
+            await announce(websocket_received, self.scope.get("app"), data=data)
         return data
 
     async def receive_json(self) -> Any:
@@ -145,7 +145,7 @@ class WebSocket(Connection):
             raise WebSocketDisconnect(self.close_code or 1006, self.close_reason or "")
         if isinstance(data, str):
             message: Message = {"type": "websocket.send", "text": data}
-        elif isinstance(data, (bytes, bytearray, memoryview)):
+        elif isinstance(cast(object, data), (bytes, bytearray, memoryview)):
             message = {"type": "websocket.send", "bytes": bytes(data)}
         else:
             raise TypeError(
@@ -158,7 +158,7 @@ class WebSocket(Connection):
             self._note_disconnect({"type": "websocket.disconnect", "code": 1006})
             raise WebSocketDisconnect(1006) from error
         if websocket_sent.receivers:
-            websocket_sent.send(data)
+            await announce(websocket_sent, self.scope.get("app"), data=data)
 
     async def send_json(self, *args: Any, **kwargs: Any) -> None:
         """Send a value as JSON; several values are a list, keywords an object."""

@@ -16,7 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors"),
     ("proxies", "http", "datastructures", "registry", "packages", "hosts", "logs", "security"),
     ("concurrency", "config", "signals", "headers", "json", "converters"),
-    ("conditional", "rules", "forwarding", "fields", "streams"),
+    ("conditional", "rules", "forwarding", "fields", "streams", "decorators"),
     ("responses", "matching"),
     ("exceptions", "uploads"),
     ("forms", "connections"),

@@ -397,7 +397,7 @@ async def test_signals_tell_of_websockets_and_their_messages():
 
     def note(name):
         def receiver(sender, **data):
-            seen.append((name, sender if isinstance(sender, str) else sender.name))
+            seen.append((name, sender.name, *data.values()))
 
         return receiver
 
@@ -422,7 +422,11 @@ async def test_signals_tell_of_websockets_and_their_messages():
         ):
             signal.disconnect(receiver)
 
-    assert seen[:3] == [("started", "sockets"), ("received", "x"), ("sent", "x")]
+    assert seen[:3] == [
+        ("started", "sockets"),
+        ("received", "sockets", "x"),
+        ("sent", "sockets", "x"),
+    ]
 
 
 async def test_an_unhandled_error_is_signalled(caplog):
