@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import runpy
 import sys
+import tarfile
 from pathlib import Path
 
 import nox
@@ -23,6 +24,10 @@ PYTHONS = [HERE, *(version for version in SUPPORTED if version != HERE)]
 """The Python that runs nox comes first: its failures are the quickest to repeat."""
 
 COVERAGE = 95
+
+FLASK = "3.1.3"
+"""Whose tests the conformance session runs."""
+FLASK_TESTS_USE = ["asgiref", "greenlet", "python-dotenv"]
 
 
 @nox.session(python=PYTHONS)
@@ -93,6 +98,31 @@ def ecosystem(session: nox.Session) -> None:
         session.skip("the package index can't be reached")
     install(session, "test", "ecosystem")
     session.run("pytest", "tests/ecosystem", *session.posargs)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Run Flask's own tests against Erlen; tests/conformance lists what differs, and why."""
+    if not package_index_answers(session):
+        session.skip("the package index can't be reached, and Flask's tests are not kept here")
+    session.install("-e.", "httpx", "pytest==8.4.*", "pytest-timeout", *FLASK_TESTS_USE)
+    target = Path(session.create_tmp()).resolve()
+    session.run(
+        *("python", "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"),
+        *("--dest", str(target), f"flask=={FLASK}"),
+    )
+    with tarfile.open(target / f"flask-{FLASK}.tar.gz") as archive:
+        archive.extractall(target, filter="data")
+    adapter = Path("tests/conformance").resolve()
+    with session.chdir(target / f"flask-{FLASK}" / "tests"):
+        session.run(
+            *("python", "-m", "pytest", "-p", "erlen_as_flask", "-p", "expectations"),
+            *("-p", "no:cacheprovider", "-c", "../pyproject.toml", "--rootdir", ".."),
+            # Two tests ask for this warning of the module flask.app.
+            *("-W", "ignore:Current server name:UserWarning", "--timeout=20", "-q", "--tb=native"),
+            *(session.posargs or ["."]),
+            env={"PYTHONPATH": str(adapter)},
+        )
 
 
 @nox.session
