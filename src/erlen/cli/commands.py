@@ -21,7 +21,14 @@ from ..typing import ASGIApp
 from .discovery import Location, default_location, locate, nothing_found
 from .environment import debug_flag
 
-__all__ = ["AppGroup", "ScriptInfo", "info_of", "pass_script_info", "with_appcontext"]
+__all__ = [
+    "AppGroup",
+    "ScriptInfo",
+    "info_of",
+    "pass_script_info",
+    "wants_context",
+    "with_appcontext",
+]
 
 
 class ScriptInfo:
@@ -80,6 +87,8 @@ class ScriptInfo:
         return app
 
 
+_WITHOUT_CONTEXT = "erlen_without_context"
+
 pass_script_info = click.make_pass_decorator(ScriptInfo, ensure=True)
 """Passes the :class:`ScriptInfo` to a command as its first argument."""
 
@@ -92,6 +101,11 @@ def info_of(context: click.Context) -> ScriptInfo:
             return cast(ScriptInfo, here.obj)
         here = here.parent
     return context.ensure_object(ScriptInfo)
+
+
+def wants_context(command: click.Command) -> bool:
+    """Say whether the callbacks of *command* run inside of an app context."""
+    return not getattr(command, _WITHOUT_CONTEXT, False)
 
 
 class AppGroup(click.Group):
@@ -113,6 +127,8 @@ class AppGroup(click.Group):
             if wanted:
                 function = with_appcontext(function, lifespan=lifespan)
             made: click.Command = super(AppGroup, self).command(*named, **kwargs)(function)
+            if not wanted:
+                setattr(made, _WITHOUT_CONTEXT, True)
             return made
 
         return register if bare is None else register(bare)
@@ -165,9 +181,7 @@ async def _on_loop(app: Any, call: Callable[[], Coroutine[Any, Any, Any]], lifes
 
 def _run(context: click.Context, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run *coroutine* to its end, also where a loop is running: in a test, for one."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _loop_is_running():
         return asyncio.run(coroutine)
 
     def elsewhere() -> Any:
@@ -176,6 +190,14 @@ def _run(context: click.Context, coroutine: Coroutine[Any, Any, Any]) -> Any:
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(copy_context().run, elsewhere).result()
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def locate(text: str) -> Location:
     """Read ``module``, ``module:name``, ``module:factory("x")``, or a path in place of a module."""
     # A colon before a slash belongs to a drive of Windows.
     path, _, expression = re.sub(r":(?![\\/])", "\n", text.strip(), count=1).partition("\n")
-    module, folder = _module_of(path)
+    module, folder = _module_of(path.strip())
     return Location(module, folder, expression.strip() or None)
 
 

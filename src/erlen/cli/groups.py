@@ -15,7 +15,7 @@ from ..app import App
 from ..debugger import traceback_text
 from ..proxies import current
 from ..server import ignoring_calls_of_run
-from .commands import AppGroup, ScriptInfo, info_of
+from .commands import AppGroup, ScriptInfo, info_of, wants_context
 from .discovery import NoAppException
 from .environment import dotenv_wanted, load_dotenv
 
@@ -113,7 +113,8 @@ class ErlenGroup(AppGroup):
             return None
         command = cast("click.Command | None", app.cli.get_command(ctx, cmd_name))
         here = current.get()
-        if command is not None and (here is None or here.app is not app):
+        entered = here is not None and here.app is app
+        if command is not None and wants_context(command) and not entered:
             # Callbacks of options may need it, before the command runs.
             ctx.with_resource(app.app_context())
         return command
@@ -127,13 +128,10 @@ class ErlenGroup(AppGroup):
         except NoAppException as error:
             problem = error.format_message()
         except Exception as error:
-            problem = f"The app failed to load, so its commands are missing.\n\n{_text(error)}"
+            text = traceback_text(error)
+            problem = f"The app failed to load, so its commands are missing.\n\n{text}"
         click.secho(f"Error: {problem.rstrip()}\n", err=True, fg="red")
         return None
-
-
-def _text(error: Exception) -> str:
-    return traceback_text(error)
 
 
 def _built_in(name: str) -> click.Command:

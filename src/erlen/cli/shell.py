@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from ..app import App
+from ..debugger import traceback_text
 from .commands import ScriptInfo, pass_script_info
 
 __all__ = ["Console", "shell_command"]
@@ -86,8 +87,11 @@ class Console(code.InteractiveConsole):
                 self._runner.run(result, context=self._variables)
         except SystemExit:
             raise
-        except BaseException:
-            self.showtraceback()
+        except BaseException as error:
+            # pdb.pm() looks there.
+            sys.last_type, sys.last_value = type(error), error
+            sys.last_traceback = error.__traceback__
+            self.write(traceback_text(error))
 
 
 def _set_up_readline(names: dict[str, Any]) -> None:

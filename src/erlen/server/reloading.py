@@ -79,6 +79,7 @@ class Supervisor:
         self.forget = forget
         self.stopping = False
         self._child: subprocess.Popen[Any] | None = None
+        self._killer: threading.Timer | None = None
 
     def run(self) -> int:
         """Return the exit code that this process should have."""
@@ -87,6 +88,8 @@ class Supervisor:
         try:
             return self._run()
         finally:
+            if self._killer is not None:
+                self._killer.cancel()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -127,9 +130,9 @@ class Supervisor:
             # A Ctrl+C has reached the child too; of a SIGTERM it knows nothing yet.
             with suppress(OSError):
                 child.terminate()
-            timer = threading.Timer(_TIME_TO_STOP, child.kill)
-            timer.daemon = True
-            timer.start()
+            self._killer = threading.Timer(_TIME_TO_STOP, child.kill)
+            self._killer.daemon = True
+            self._killer.start()
         self.stopping = True
 
     def _wait_for_change(self, code: int) -> None:
@@ -158,16 +161,22 @@ def _say_stopped(sock: socket.socket) -> None:
             connection.sendall(_STOPPED)
 
 
-def watch(watcher: Watcher, lineage: Lineage, changed: Callable[[str | None], None]) -> None:
-    """Call *changed* once, from a thread: with a file that changed, or when the parent is gone."""
+def watch(
+    watcher: Watcher, lineage: Lineage, changed: Callable[[str | None], None]
+) -> threading.Event:
+    """Call *changed* once, from a thread: with a file that changed, or when the parent is gone.
+
+    Set the event that is returned to stop watching.
+    """
     watcher.look()
+    stop = threading.Event()
 
     def keep_looking() -> None:
-        while True:
-            time.sleep(watcher.pause)
+        while not stop.wait(watcher.pause):
             file = watcher.look()
             if file is not None or os.getppid() != lineage.parent:
                 changed(file)
                 return
 
     threading.Thread(target=keep_looking, name="erlen-reloader", daemon=True).start()
+    return stop

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ..app import App
 from ..errors import SetupTypeError
 from ..typing import ASGIApp
 from .addresses import ListenError, close, listen, urls_of
+from .ending import end_soon
 from .output import banner, say, where
 from .protocols import loop_name, parser_name
 from .reloading import CHANGED, Lineage, Supervisor, watch
@@ -178,26 +180,32 @@ def _supervise(target: Target, settings: Settings) -> int:
 def _serve_as_child(target: Target, settings: Settings, lineage: Lineage) -> int:
     changes: list[str | None] = []
     servers: list[Server] = []
+    timers: list[threading.Timer] = []
 
     def changed(file: str | None) -> None:
-        from .serving import leave_soon
-
         if file is not None:
             say(f" * Detected change in {shown(file)!r}, reloading")
         changes.append(file)
         for server in servers:
             server.should_exit = True
-        leave_soon(CHANGED, settings.patience + 4)
+        timers.append(end_soon(CHANGED, settings.patience + 4))
 
     def take(server: Server) -> None:
         servers.append(server)
         server.should_exit = bool(changes)
 
     watcher = _watcher(target, settings)
-    watch(watcher, lineage, changed)
+    watching = watch(watcher, lineage, changed)
     again = lineage.generation > 0
-    app = _load(target, settings, watcher, again)
-    _serve(app, settings, lineage.sockets, again=again, take=take)
+    try:
+        app = _load(target, settings, watcher, again)
+        _serve(app, settings, lineage.sockets, again=again, take=take)
+    finally:
+        watching.set()
+        for timer in timers:
+            timer.cancel()
+        for sock in lineage.sockets:
+            sock.close()
     return CHANGED if changes else 0
 
 
@@ -214,10 +222,7 @@ def _load(target: Target, settings: Settings, watcher: Watcher, again: bool) -> 
             raise
         watcher.add(files_of(error))
         say(traceback_text(error), nl=False)
-        say(
-            " * The app failed to load, as the browser shows too. Mend it and save the file.",
-            fg="red",
-        )
+        say(" * The app failed to load; the browser shows why, too. Mend it and save the file.")
         return Broken(error)
 
 

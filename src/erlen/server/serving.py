@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +16,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 
 from ..app import App
 from ..typing import ASGIApp
+from .ending import end_soon
 from .output import log_config
 from .protocols import protocol
 from .settings import Settings
@@ -62,23 +61,9 @@ def _answer_ctrl_c(config: Config) -> None:
         if callable(handled):
             handled(number, frame)
         if len(presses) == 2:
-            leave_soon(FORCED)
+            end_soon(FORCED)
 
     signal.signal(signal.SIGINT, pressed)
-
-
-def leave_soon(code: int, seconds: float = 1.0) -> None:
-    """End this process in *seconds*, whatever hangs in it."""
-
-    def leave() -> None:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):
-                stream.flush()
-        os._exit(code)
-
-    timer = threading.Timer(seconds, leave)
-    timer.daemon = True
-    timer.start()
 
 
 class Server(uvicorn.Server):

@@ -64,9 +64,7 @@ class Settings:
             raise SetupValueError("A private key alone is not enough for https: pass cert too.")
         for name, file in (("certificate", self.cert), ("private key", self.key)):
             if file is not None and not os.path.isfile(file):
-                raise SetupValueError(
-                    f"There is no {name} in the file {file!r}: it does not exist."
-                )
+                raise SetupValueError(f"The file of the {name} does not exist: {file!r}.")
         if self.log_level is not None and self.log_level not in LOG_LEVELS:
             raise SetupValueError(
                 f"The log level is one of {', '.join(LOG_LEVELS)}, not {self.log_level!r}."
