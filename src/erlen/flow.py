@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any, Protocol, cast
 
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -224,6 +225,10 @@ class Flow:
 
     async def recover_http(self, context: Context[Any], error: StarletteHTTPException) -> Response:
         """Answer an HTTP error: with its handler, or with its own page."""
+        kinds = _kinds_of_foreign(error)
+        handler = self.handler_for(context, error, None, kinds) if kinds else None
+        if handler is not None:
+            return self.to_response(context, await handler(error))
         own = _own(error)
         if own.code is None or isinstance(own, RequestRedirect):
             return own.get_response()
@@ -235,9 +240,19 @@ class Flow:
             return self.error_response(context, own)
         return self.to_response(context, await handler(own))
 
-    def handler_for(self, context: Context[Any], error: Exception, code: int | None) -> Step | None:
-        """Find the handler of *error*: ours by scope, then one of Starlette's table."""
-        handler = context.app.registry.error_handler_for(error, code, self.endpoint)
+    def handler_for(
+        self,
+        context: Context[Any],
+        error: Exception,
+        code: int | None,
+        kinds: Sequence[type[Any]] | None = None,
+    ) -> Step | None:
+        """Find the handler of *error*: ours by scope, then one of Starlette's table.
+
+        *kinds* are the classes to look for, the most derived first; ``None`` is all of them.
+        """
+        kinds = type(error).__mro__ if kinds is None else kinds
+        handler = context.app.registry.error_handler_for(kinds, code, self.endpoint)
         if handler is not None:
             return self.bind.step(handler)
         table = context.app.exception_handlers
@@ -245,7 +260,7 @@ class Flow:
             return None
         foreign = table.get(code) if code is not None else None
         if foreign is None:
-            foreign = next((table[kind] for kind in type(error).__mro__ if kind in table), None)
+            foreign = next((table[kind] for kind in kinds if kind in table), None)
         if foreign is None:
             return None
         step = self.bind.step(foreign)
@@ -416,6 +431,16 @@ def _is_trapped(app: FlowApp, error: StarletteHTTPException) -> bool:
     if trap is None:
         return app.debug and isinstance(error, BadRequestKeyError)
     return bool(trap) and isinstance(error, BadRequest)
+
+
+def _kinds_of_foreign(error: StarletteHTTPException) -> Sequence[type[Any]]:
+    """Return the classes that somebody derived from Starlette's HTTP error; none for ours.
+
+    A handler of such a class is more special than one of a code, and gets the error itself.
+    """
+    if isinstance(error, HTTPException):
+        return ()
+    return tuple(takewhile(lambda kind: kind is not StarletteHTTPException, type(error).__mro__))
 
 
 def _own(error: StarletteHTTPException) -> HTTPException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -156,16 +156,19 @@ class Registry:
         return [hook for scope in scopes for hook in reversed(table.get(scope, ()))]
 
     def error_handler_for(
-        self, error: Exception, code: int | None, endpoint: str | None
+        self, kinds: Sequence[type[Any]], code: int | None, endpoint: str | None
     ) -> ErrorHandler | None:
-        """Find the handler of *error*: by code, then by class; the innermost scope first."""
+        """Find the handler of an error: by code, then by class; the innermost scope first.
+
+        *kinds* are the classes of the error, the most derived first.
+        """
         scopes = scopes_of(endpoint)[::-1]
         for key in (code, None) if code is not None else (None,):
             for scope in scopes:
                 handlers = self.error_handlers.get(scope, {}).get(key)
                 if not handlers:
                     continue
-                for kind in type(error).__mro__:
+                for kind in kinds:
                     if kind in handlers:
                         return handlers[kind]
         return None

@@ -7,7 +7,7 @@ import contextlib
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.exceptions import WebSocketException
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import PlainTextResponse
@@ -238,6 +238,49 @@ async def test_the_session_of_the_outer_app_stays_its_own():
 
         assert (await client.get("/look")).text == "{'theirs': 'outer'}"
         assert (await client.get("/shop/look")).json() == {"ours": "inner"}
+
+
+# -- errors --------------------------------------------------------------------------------
+
+
+class TooFast(HTTPException):
+    def __init__(self):
+        super().__init__(429, "too fast")
+
+
+@pytest.mark.parametrize("way", ["exception_handlers=", "errorhandler"])
+async def test_a_handler_of_a_foreign_http_error_gets_the_error_itself(way):
+    def refuse(*arguments):
+        assert type(arguments[-1]) is TooFast
+        return PlainTextResponse("slower", 429)
+
+    app = Erlen("errors", exception_handlers={TooFast: refuse} if way != "errorhandler" else {})
+    if way == "errorhandler":
+        app.errorhandler(TooFast)(refuse)
+    app.errorhandler(429)(lambda error: ("429", 429))
+    app.errorhandler(Exception)(lambda error: ("other", 500))
+
+    @app.get("/")
+    async def run():
+        raise TooFast
+
+    assert (await app.test_client().get("/")).text == "slower"
+
+
+async def test_a_foreign_http_error_without_a_handler_of_its_own_is_one_of_ours():
+    app = Erlen("errors")
+
+    @app.get("/")
+    async def run():
+        raise TooFast
+
+    client = app.test_client()
+    assert "too fast" in (await client.get("/")).text
+
+    other = Erlen("others")
+    other.errorhandler(429)(lambda error: (f"{type(error).__name__} {error.description}", 429))
+    other.get("/")(run)
+    assert (await other.test_client().get("/")).text == "TooManyRequests too fast"
 
 
 # -- what Starlette's objects show -----------------------------------------------------------
