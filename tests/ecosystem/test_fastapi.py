@@ -171,6 +171,21 @@ async def test_a_mounted_erlen_app_redirects_below_its_own_root():
     assert (response.status_code, response.headers["location"]) == (308, "/site/teas/?page=2")
 
 
+async def test_start_up_of_a_mounted_erlen_app_is_run_by_the_lifespan_of_the_outer_app():
+    app = furnished_app("site")
+    log = []
+    app.before_serving(lambda: log.append("up"))
+    app.after_serving(lambda: log.append("down"))
+    outer = FastAPI(lifespan=lambda outer: app.serving())
+    outer.mount("/site", app)
+
+    async with client_of(outer) as client:
+        assert log == ["up"]
+        await assert_all_works(client, root="/site")
+
+    assert log == ["up", "down"]
+
+
 async def test_two_sessions_beside_each_other():
     app = furnished_app("site")
     app.config["SESSION_COOKIE_NAME"] = "site"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 pytest.importorskip("opentelemetry.instrumentation.starlette")
@@ -149,3 +152,35 @@ async def test_an_app_can_be_uninstrumented(exporter, provider):
         await assert_all_works(client)
 
     assert not exporter.get_finished_spans()
+
+
+ZERO_CODE = """
+from opentelemetry.instrumentation.starlette import StarletteInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+exporter, provider = InMemorySpanExporter(), TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+StarletteInstrumentor().instrument(tracer_provider=provider)
+
+import asyncio
+from tests.ecosystem.furniture import assert_all_works, furnished_app
+from tests.ecosystem.serving import client_of
+
+async def main():
+    async with client_of(furnished_app("zero")) as client:
+        await assert_all_works(client)
+
+asyncio.run(main())
+print(*sorted({span.name for span in exporter.get_finished_spans()}), sep=", ")
+"""
+
+
+def test_apps_are_instrumented_when_starlette_was_before_the_import():
+    done = subprocess.run(
+        [sys.executable, "-c", ZERO_CODE], capture_output=True, text=True, timeout=30
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "GET /users/{id:int}," in done.stdout

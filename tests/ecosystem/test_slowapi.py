@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("slowapi")
 
-from slowapi import Limiter
+from slowapi import Limiter, _rate_limit_exceeded_handler
 from slowapi.errors import RateLimitExceeded
 from slowapi.middleware import SlowAPIASGIMiddleware
 from slowapi.util import get_remote_address
@@ -16,7 +16,7 @@ from tests.ecosystem.furniture import assert_all_works, furnished_app
 from tests.ecosystem.serving import client_of
 
 
-def limited_app(*limits, **options):
+def limited_app(*limits):
     app = furnished_app("limited")
     app.state.limiter = Limiter(
         key_func=get_remote_address, default_limits=list(limits), headers_enabled=True
@@ -58,6 +58,24 @@ async def test_exempt_views_have_no_limit():
 
     async with client_of(app) as client:
         assert {(await client.get("/free")).status_code for _ in range(3)} == {200}
+
+
+async def test_its_decorator_limits_endpoints_of_starlette():
+    app = limited_app("100/minute")
+    app.add_exception_handler(RateLimitExceeded, _rate_limit_exceeded_handler)
+
+    @app.state.limiter.limit("1/minute")
+    async def rare(request):
+        return PlainTextResponse("rare")
+
+    app.add_route("/rare", rare)
+
+    async with client_of(app) as client:
+        first, second = await client.get("/rare"), await client.get("/rare")
+
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert second.json() == {"error": "Rate limit exceeded: 1 per 1 minute"}
+    assert second.headers["x-after"] == "/rare True"
 
 
 async def test_a_handler_of_the_user_answers():
