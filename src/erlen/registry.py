@@ -125,7 +125,7 @@ class Registry:
         :raises SetupAssertionError: if *endpoint* already names another view.
         """
         known = self.views.get(endpoint)
-        if known is not None and known is not view:
+        if known is not None and known != view:  # a bound method is made anew at every look
             raise SetupAssertionError(
                 f"View function mapping is overwriting an existing endpoint function:"
                 f" {endpoint!r} is {place_of(known)} and would become {place_of(view)}."
