@@ -17,7 +17,7 @@ def furnished_app(name: str, **options: Any) -> Erlen:
     """Return an app with hooks, a session, an error handler, a blueprint and both colours."""
     app = Erlen(name, **options)
     app.secret_key = "for these tests only"
-    app.torn_down = []  # type: ignore[attr-defined]
+    app.torn_down = []
     shop = Blueprint("shop", name, url_prefix="/shop")
 
     @app.before_request
@@ -31,7 +31,7 @@ def furnished_app(name: str, **options: Any) -> Erlen:
 
     @app.teardown_request
     async def note(error: BaseException | None) -> None:
-        app.torn_down.append(request.path)  # type: ignore[attr-defined]
+        app.torn_down.append(request.path)
 
     @app.errorhandler(Lost)
     async def find(error: Lost) -> tuple[str, int]:
