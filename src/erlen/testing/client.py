@@ -16,7 +16,14 @@ from ..errors import ContextError
 from ..headers import Headers
 from ..proxies import current
 from .cookies import Cookie, CookieJar
-from .drafts import HeaderItems, RequestOptions, build_request, path_of, receiver_of
+from .drafts import (
+    HeaderItems,
+    OtherOptions,
+    RequestOptions,
+    build_request,
+    path_of,
+    receiver_of,
+)
 from .lifespans import drain
 from .loops import HiredThread, LoopThread, loop_thread_of
 from .redirects import REDIRECTS, Redirects
@@ -34,8 +41,8 @@ __all__ = ["Streaming", "TestClient"]
 def _verb(method: str) -> Callable[..., Coroutine[Any, Any, TestResponse]]:
     """Return ``client.get`` and so on: :meth:`TestClient.open` is the truth, also a subclass's."""
 
-    def send(self: TestClient, path: str = "/", **options: Any) -> Any:
-        return self.open(path, method=method, **options)
+    def send(self: TestClient, path: str = "/", *base_url: str, **options: Any) -> Any:
+        return self.open(path, *base_url, method=method, **options)
 
     send.__name__, send.__doc__ = method.lower(), f"Send {method}; see :meth:`open`."
     return send
@@ -91,10 +98,11 @@ class TestClient:
     def open(
         self,
         path: str = "/",
+        base_url: str | None = None,
         *,
         method: str = "GET",
         follow_redirects: bool = False,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[OtherOptions],
     ) -> Coroutine[Any, Any, TestResponse]:
         """Send a request and return its response: ``await client.open("/", method="GET")``.
 
@@ -104,7 +112,10 @@ class TestClient:
 
         :raises ClientRedirectError: if redirects do not end.
         """
-        response = self._dispatch(self._open, path, method, follow_redirects, options)
+        given: dict[str, Any] = {**options}
+        if base_url is not None:
+            given["base_url"] = base_url
+        response = self._dispatch(self._open, path, method, follow_redirects, given)
         return cast("Coroutine[Any, Any, TestResponse]", response)
 
     get = _verb("GET")

@@ -18,6 +18,7 @@ from .bodies import Data, encode_body, pairs
 
 __all__ = [
     "HeaderItems",
+    "OtherOptions",
     "RequestOptions",
     "build_request",
     "build_scope",
@@ -38,10 +39,9 @@ _QUERY_SAFE = _PATH_SAFE + "?"
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
-class RequestOptions(TypedDict, total=False):
-    """The arguments of a request; see :func:`build_request`."""
+class OtherOptions(TypedDict, total=False):
+    """The arguments of a request behind the first two; see :func:`build_request`."""
 
-    base_url: str | None
     subdomain: str | None
     url_scheme: str | None
     scheme: str | None
@@ -59,20 +59,31 @@ class RequestOptions(TypedDict, total=False):
     scope_base: Mapping[str, Any] | None
 
 
+class RequestOptions(OtherOptions, total=False):
+    """The arguments of a request; see :func:`build_request`."""
+
+    base_url: str | None
+
+
 def build_scope(
-    app: App, path: str = "/", *, method: str = "GET", **options: Unpack[RequestOptions]
+    app: App,
+    path: str = "/",
+    base_url: str | None = None,
+    *,
+    method: str = "GET",
+    **options: Unpack[OtherOptions],
 ) -> Scope:
     """Return the ASGI scope of a request; ``scope["erlen.receive"]`` receives its body."""
-    request = build_request(app, path, method=method, **options)
+    request = build_request(app, path, base_url, method=method, **options)
     return {**scope_of(request), "erlen.receive": receiver_of(request)}
 
 
 def build_request(
     app: App,
     path: str = "/",
+    base_url: str | None = None,
     *,
     method: str = "GET",
-    base_url: str | None = None,
     subdomain: str | None = None,
     url_scheme: str | None = None,
     scheme: str | None = None,

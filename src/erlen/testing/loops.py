@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from ..app import App
 from ..concurrency import Owner
@@ -58,7 +58,20 @@ class LoopThread:
         if _runs_here() is not None:
             return self.run(function, None, *args)
         owner = Owner(self.loop)
-        return owner.wait_for(function, owner, *args)
+        result, ending = owner.wait_for(_contained, function, owner, *args)
+        if ending is not None:
+            raise ending
+        return cast(T, result)
+
+
+async def _contained(
+    function: Callable[..., Awaitable[T]], *args: Any
+) -> tuple[T | None, BaseException | None]:
+    """Return what *function* returns, or what would end the loop: a task must not raise it."""
+    try:
+        return await function(*args), None
+    except (KeyboardInterrupt, SystemExit) as ending:
+        return None, ending
 
 
 def _run_loop(started: _Started, at_end: Callable[[], Awaitable[None]] | None) -> None:

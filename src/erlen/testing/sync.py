@@ -9,7 +9,7 @@ from typing import Any, Self, Unpack, cast
 from ..app import App
 from .client import Streaming, TestClient
 from .cookies import Cookie
-from .drafts import RequestOptions
+from .drafts import OtherOptions, RequestOptions
 from .loops import loop_thread_of
 from .responses import TestResponse
 from .sessions import SessionTransaction
@@ -19,8 +19,8 @@ __all__ = ["SyncTestClient"]
 
 
 def _verb(method: str) -> Callable[..., TestResponse]:
-    def send(self: SyncTestClient, path: str = "/", **options: Any) -> TestResponse:
-        return self.open(path, method=method, **options)
+    def send(self: SyncTestClient, path: str = "/", *base_url: str, **options: Any) -> TestResponse:
+        return self.open(path, *base_url, method=method, **options)
 
     send.__name__, send.__doc__ = method.lower(), f"Send {method}; see :meth:`open`."
     return send
@@ -57,14 +57,18 @@ class SyncTestClient:
     def open(
         self,
         path: str = "/",
+        base_url: str | None = None,
         *,
         method: str = "GET",
         follow_redirects: bool = False,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[OtherOptions],
     ) -> TestResponse:
         """Send a request and return its response; see :meth:`TestClient.open`."""
+        given: dict[str, Any] = {**options}
+        if base_url is not None:
+            given["base_url"] = base_url
         response = self._client.open(
-            path, method=method, follow_redirects=follow_redirects, **options
+            path, method=method, follow_redirects=follow_redirects, **given
         )
         return cast(TestResponse, response)
 

@@ -85,6 +85,7 @@ class Exchange(httpx.AsyncByteStream):
         self._room = asyncio.Event()
         self._over = asyncio.Event()
         self._app = app
+        self._ending: BaseException | None = None
 
     # -- the client's side -----------------------------------------------------------------
 
@@ -93,7 +94,7 @@ class Exchange(httpx.AsyncByteStream):
 
         :raises Exception: what the app raised instead.
         """
-        self._task = asyncio.ensure_future(self._app(self.scope, self.receive, self.send))
+        self._task = asyncio.ensure_future(self._serve())
         self._task.add_done_callback(self._wake)
         try:
             await self._begun.wait()
@@ -103,6 +104,12 @@ class Exchange(httpx.AsyncByteStream):
         if self.status is None:
             self._tell()
             raise RuntimeError("The app returned without sending a response.")
+
+    async def _serve(self) -> None:
+        try:
+            await self._app(self.scope, self.receive, self.send)
+        except (KeyboardInterrupt, SystemExit) as ending:
+            self._ending = ending  # raised by a task, it would end the loop
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while True:
@@ -151,6 +158,8 @@ class Exchange(httpx.AsyncByteStream):
         if not self._is_told:
             self._is_told = True
             self._task.result()
+            if self._ending is not None:
+                raise self._ending
 
     def _wake(self, task: asyncio.Future[None]) -> None:
         if not task.cancelled():
