@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, ClassVar, TypeVar, cast
 
+from jinja2 import BaseLoader
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount, WebSocketRoute
@@ -42,11 +43,18 @@ from .requests import Request
 from .responses import Response, redirect
 from .results import Results
 from .routing import Router, RuleRoute, WebSocketRuleRoute
+from .rules import BuildError
 from .sessions import SecureCookieSessionInterface, SessionInterface
 from .static import StaticRoute
-from .templating import Environment, make_environment, reloads_templates, update_template_context
+from .templating import (
+    Environment,
+    loader_of,
+    make_environment,
+    reloads_templates,
+    update_template_context,
+)
 from .typing import ASGIApp, Hook, ResponseReturnValue, Scope
-from .urls import url_for
+from .urls import ask_for_another, inject_defaults, url_for
 from .websockets import WebSocket
 
 __all__ = ["App"]
@@ -68,6 +76,8 @@ class App(Registrar, Starlette):
     jinja_environment: type[Environment] = Environment
     jinja_options: ClassVar[dict[str, Any]] = {}
     default_config: Mapping[str, Any] = DEFAULTS
+    session_interface: SessionInterface = SecureCookieSessionInterface()
+    """Opens and saves sessions; replace it on a subclass or on the app."""
 
     testing = ConfigAttribute[bool]("TESTING")
     secret_key = ConfigAttribute[str | bytes | None]("SECRET_KEY")
@@ -114,6 +124,7 @@ class App(Registrar, Starlette):
         self.router = Router()
         self.router.host_matching = host_matching
         self.router.subdomain_matching = subdomain_matching
+        self.router.server_name = self.config["SERVER_NAME"]
         self.serving_hooks = Serving(lifespan)
         self.config.on_change = _weakly(self, App.thaw)
         if bool(static_host) != host_matching and self.has_static_folder:
@@ -127,7 +138,6 @@ class App(Registrar, Starlette):
         """Make the tables that registrations fill."""
         self.aborter = self.make_aborter()
         self.json = self.json_provider_class(debug=_weakly(self, App.is_debugged))
-        self.session_interface: SessionInterface = SecureCookieSessionInterface()
         self.results = Results(self.response_class, _weakly(self, App.current_json))
         self.blueprints: dict[str, Blueprint] = {}
         self.extensions: dict[str, Any] = {}
@@ -236,7 +246,14 @@ class App(Registrar, Starlette):
 
     def create_jinja_environment(self) -> Environment:
         """Return the environment that templates are compiled in."""
-        return make_environment(cast(Any, self), kind=self.jinja_environment)
+        options: dict[str, Any] = {}
+        if "loader" not in self.jinja_options:
+            options["loader"] = self.create_global_jinja_loader()
+        return make_environment(cast(Any, self), kind=self.jinja_environment, **options)
+
+    def create_global_jinja_loader(self) -> BaseLoader:
+        """Return what finds templates: in the folder of the app, then in those of blueprints."""
+        return loader_of(cast(Any, self))
 
     def update_template_context(self, context: dict[str, Any]) -> None:
         """Add what the context processors return to the variables of a template."""
@@ -246,6 +263,15 @@ class App(Registrar, Starlette):
     def url_map(self) -> Router:
         """The router: ``url_map.converters``, ``url_map.iter_rules()``."""
         return self.router
+
+    @property
+    def subdomain_matching(self) -> bool:
+        """Whether rules are matched by the subdomain below ``SERVER_NAME``, too."""
+        return self.router.subdomain_matching
+
+    @subdomain_matching.setter
+    def subdomain_matching(self, value: bool) -> None:
+        self.router.subdomain_matching = value
 
     @property
     def view_functions(self) -> dict[str, Any]:
@@ -477,6 +503,10 @@ class App(Registrar, Starlette):
         route, params, failure = self.url_map.resolve(scope)
         context.route, context.params = route, params
         context.error = error or failure
+        connection = context.connection
+        if connection is not None:  # somebody looked at it before the context was entered
+            connection.url_rule, connection.routing_exception = context.rule, context.error
+            connection.view_args = params if context.error is None else None
 
     def allowed_methods(self, context: Context[Any]) -> list[str]:
         """Return the methods that are served at the URL of *context*, sorted."""
@@ -502,6 +532,19 @@ class App(Registrar, Starlette):
             context = None
         return url_for(cast(Any, self), context, endpoint, **values)
 
+    def inject_url_defaults(self, endpoint: str, values: dict[str, Any]) -> None:
+        """Add what the ``url_defaults`` hooks say to the *values* of a URL."""
+        inject_defaults(cast(Any, self), endpoint, values)
+
+    def handle_url_build_error(
+        self, error: BuildError, endpoint: str, values: dict[str, Any]
+    ) -> str:
+        """Return the URL that one of ``url_build_error_handlers`` has instead.
+
+        :raises BuildError: if none has one.
+        """
+        return ask_for_another(self.url_build_error_handlers, error, endpoint, values)
+
     # -- freezing --------------------------------------------------------------------------
 
     def thaw(self, key: str) -> None:
@@ -509,6 +552,8 @@ class App(Registrar, Starlette):
         self.frozen = False
         self._limits = None
         self._good_hosts.clear()
+        if key == "SERVER_NAME":
+            self.router.server_name = self.config["SERVER_NAME"]
         if self._jinja_env is not None:
             self._jinja_env.auto_reload = reloads_templates(cast(Any, self))
 
@@ -519,8 +564,6 @@ class App(Registrar, Starlette):
         """
         if self.frozen:
             return
-        router = self.url_map
-        router.server_name = self.config["SERVER_NAME"]
         pipelines = Pipelines(cast(Any, self))
         for route in self.routes:
             if isinstance(route, (RuleRoute, WebSocketRuleRoute)):

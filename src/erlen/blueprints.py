@@ -220,6 +220,18 @@ class Blueprint(Registrar):
     app_template_global = template_decorator("globals", "app_registry")
     """Make the decorated function a template global of the whole app."""
 
+    def add_app_template_filter(self, f: Callable[..., Any], name: str | None = None) -> None:
+        """Make *f* a template filter of the whole app."""
+        self.app_template_filter(name)(f)
+
+    def add_app_template_test(self, f: Callable[..., Any], name: str | None = None) -> None:
+        """Make *f* a template test of the whole app."""
+        self.app_template_test(name)(f)
+
+    def add_app_template_global(self, f: Callable[..., Any], name: str | None = None) -> None:
+        """Make *f* a template global of the whole app."""
+        self.app_template_global(name)(f)
+
     def app_errorhandler(self, code_or_exception: type[Exception] | int) -> Callable[[F], F]:
         """Like ``errorhandler``, for every view of the app."""
         from .registrar import error_key
@@ -320,7 +332,9 @@ def _placed(
     blueprint: Blueprint, options: Mapping[str, Any], parent: Registration | None
 ) -> tuple[str | None, str | None]:
     """Return the whole URL prefix and subdomain of a blueprint."""
-    prefix = options.get("url_prefix", blueprint.url_prefix)
+    prefix = options.get("url_prefix")
+    if prefix is None:
+        prefix = blueprint.url_prefix
     subdomain = options.get("subdomain", blueprint.subdomain)
     if parent is not None:
         if parent.url_prefix is not None and prefix is not None:

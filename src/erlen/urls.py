@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, cast
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ from .routing import Router
 from .rules import BuildError
 from .typing import View
 
-__all__ = ["URLApp", "url_for"]
+__all__ = ["URLApp", "ask_for_another", "inject_defaults", "url_for"]
 
 
 class URLApp(Protocol):
@@ -23,7 +23,11 @@ class URLApp(Protocol):
     config: Config
     registry: Registry
     router: Any
-    url_build_error_handlers: list[Callable[..., Any]]
+
+    def inject_url_defaults(self, endpoint: str, values: dict[str, Any]) -> None: ...
+    def handle_url_build_error(
+        self, error: BuildError, endpoint: str, values: dict[str, Any]
+    ) -> str: ...
 
 
 def url_for(
@@ -47,7 +51,7 @@ def url_for(
         _external = _scheme is not None or (not connected and bool(app.config["SERVER_NAME"]))
     if not _external and _scheme is not None:
         raise ValueError("When specifying '_scheme', '_external' must be True.")
-    _inject_defaults(app, name, values)
+    app.inject_url_defaults(name, values)
     host = context.any_connection.host if connected and context is not None else None
     router = cast(Router, app.router)
     try:
@@ -55,7 +59,9 @@ def url_for(
         built = router.build(name, values, method=_method, default_method=own_method, host=host)
     except BuildError as error:
         special = {"_anchor": _anchor, "_method": _method, "_scheme": _scheme}
-        return _handle_build_error(app, error, name, {**values, **special, "_external": _external})
+        return app.handle_url_build_error(
+            error, name, {**values, **special, "_external": _external}
+        )
     path = _root_path(app, context) + built.path
     if _external or built.host not in (None, host):
         scheme = _scheme if _scheme is not None else _scheme_of(app, context, built.websocket)
@@ -79,19 +85,23 @@ def _relative(name: str, context: Context[Any] | None) -> str:
     return f"{blueprint}{name}" if blueprint else name[1:]
 
 
-def _inject_defaults(app: URLApp, endpoint: str, values: dict[str, Any]) -> None:
+def inject_defaults(app: URLApp, endpoint: str, values: dict[str, Any]) -> None:
+    """Add what the ``url_defaults`` hooks say to *values*: app first, innermost blueprint last."""
     table = app.registry.hooks["url_defaults"]
     for scope in scopes_of(endpoint):
         for hook in table.get(scope, ()):
             hook(endpoint, values)
 
 
-def _handle_build_error(
-    app: URLApp, error: BuildError, endpoint: str, values: dict[str, Any]
+def ask_for_another(
+    handlers: Iterable[Callable[..., Any]],
+    error: BuildError,
+    endpoint: str,
+    values: dict[str, Any],
 ) -> str:
-    """Ask the handlers for another URL; the last error is raised if none has one."""
+    """Ask *handlers* for another URL; the last error is raised if none has one."""
     last: BuildError = error
-    for handler in app.url_build_error_handlers:
+    for handler in handlers:
         try:
             found = handler(error, endpoint, values)
         except BuildError as other:

@@ -86,7 +86,7 @@ class JSONProvider:
         """Return one value for one, a list for several, a dict for keywords, else None."""
         if args and kwargs:
             raise SetupTypeError(
-                f"JSON is made of either positional or keyword arguments: {len(args)} positional"
+                f"JSON is made of either args or kwargs, not of both: {len(args)} positional"
                 f" and the keywords {', '.join(kwargs)} were given. Put them into one dict."
             )
         if len(args) == 1:

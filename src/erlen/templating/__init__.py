@@ -10,6 +10,7 @@ from __future__ import annotations
 from .environment import (
     Environment,
     TemplateApp,
+    loader_of,
     make_environment,
     reloads_templates,
     select_autoescape,
@@ -33,6 +34,7 @@ __all__ = [
     "TemplateOwner",
     "flash",
     "get_flashed_messages",
+    "loader_of",
     "make_environment",
     "reloads_templates",
     "render",

@@ -31,6 +31,7 @@ from .loading import DispatchingLoader, TemplateOwner
 __all__ = [
     "Environment",
     "TemplateApp",
+    "loader_of",
     "make_environment",
     "reloads_templates",
     "select_autoescape",
@@ -123,7 +124,7 @@ class Environment(jinja2.Environment):
             )
         options.setdefault("autoescape", select_autoescape)
         options.setdefault("auto_reload", reloads_templates(app))
-        options.setdefault("loader", _loader_of(app))
+        options.setdefault("loader", loader_of(app))
         super().__init__(**options)
         self.policies["json.dumps_function"] = _json_of(app)
         # WHY: Jinja sorts keys here, but how JSON is written is for app.json to say.
@@ -228,7 +229,7 @@ def _json_of(app: TemplateApp) -> Callable[..., str]:
     return dumps
 
 
-def _loader_of(app: TemplateApp) -> DispatchingLoader:
+def loader_of(app: TemplateApp) -> DispatchingLoader:
     """Return the loader of the templates of *app*, then of its blueprints."""
     own = weakref.ref(app)
 

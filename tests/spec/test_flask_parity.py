@@ -1,0 +1,192 @@
+"""Small things that Flask's own tests ask for, and that people write without thinking."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+from jinja2 import DictLoader
+
+from erlen import Blueprint, Erlen, g, render_template, request, session, url_for
+from erlen.rules import BuildError
+from erlen.sessions import SecureCookieSessionInterface
+
+
+def test_one_bound_method_takes_several_rules():
+    class Pages:
+        def show(self):
+            return "page"
+
+    app, pages = Erlen(__name__), Pages()
+
+    app.add_url_rule("/", "show", pages.show)
+    app.add_url_rule("/page", "show", pages.show)
+
+    client = app.sync_test_client()
+    assert [client.get(path).text for path in ("/", "/page")] == ["page", "page"]
+
+
+@pytest.mark.parametrize(
+    ("made_with", "registered_with"),
+    [("/child", None), (None, "/child"), ("/other", "/child")],
+)
+def test_a_url_prefix_of_none_leaves_the_one_of_the_blueprint(made_with, registered_with):
+    app = Erlen(__name__)
+    child = Blueprint("child", __name__, url_prefix=made_with)
+    child.add_url_rule("/", "index", lambda: "child")
+
+    app.register_blueprint(child, url_prefix=registered_with)
+
+    assert app.sync_test_client().get("/child/").text == "child"
+
+
+def test_a_blueprint_adds_to_the_templates_of_the_app():
+    app, shop = Erlen(__name__), Blueprint("shop", __name__)
+
+    shop.add_app_template_filter(lambda text: text[::-1], "reverse")
+    shop.add_app_template_test(lambda text: text == "tea", "tea")
+    shop.add_app_template_global(lambda: "open", "state")
+    app.register_blueprint(shop)
+
+    template = app.jinja_env.from_string("{{ 'tea'|reverse }} {{ 'tea' is tea }} {{ state() }}")
+    assert template.render() == "aet True open"
+
+
+def test_a_subclass_brings_its_session_interface():
+    class ByPath(SecureCookieSessionInterface):
+        def get_cookie_name(self, app):
+            return "shop" if request.path.startswith("/shop") else "session"
+
+    class Shop(Erlen):
+        session_interface = ByPath()
+
+    app = Shop(__name__)
+    app.secret_key = "secret"
+
+    @app.get("/")
+    @app.get("/shop")
+    def visits():
+        session["visits"] = session.get("visits", 0) + 1
+        return str(session["visits"])
+
+    client = app.sync_test_client()
+    seen = [client.get(path).text for path in ("/", "/shop", "/", "/shop", "/shop")]
+    assert seen == ["1", "1", "2", "2", "3"]
+
+
+def test_subdomain_matching_may_be_switched_on_later():
+    app = Erlen(__name__)
+    app.subdomain_matching = True
+    app.config["SERVER_NAME"] = "example.test"
+    app.add_url_rule("/", "api", lambda: "api", subdomain="api")
+
+    client = app.sync_test_client()
+
+    assert app.subdomain_matching
+    assert client.get("/", "http://api.example.test").text == "api"
+    assert client.get("/", "http://example.test").status_code == 404
+
+
+def test_urls_know_the_server_name_before_the_first_request():
+    app = Erlen(__name__, subdomain_matching=True)
+    app.config["SERVER_NAME"] = "example.test"
+    app.add_url_rule("/", "shop", lambda name: name, subdomain="<name>")
+
+    with app.test_request_context():
+        url = url_for("shop", name="tea")
+
+    assert url == "http://tea.example.test/"
+    assert app.sync_test_client().get(url).text == "tea"
+
+
+async def test_the_base_url_is_the_second_argument_of_a_client():
+    app = Erlen(__name__)
+    app.add_url_rule("/", "home", lambda: request.url)
+
+    response = await app.test_client().get("/", "https://example.test/below")
+
+    assert response.text == "https://example.test/below/"
+
+
+def test_a_request_that_was_looked_at_before_its_context_knows_its_rule():
+    app = Erlen(__name__)
+    app.add_url_rule("/<int:id>", "show", lambda id: str(id))
+
+    context = app.test_request_context("/7")
+    assert context.request.endpoint is None
+
+    with context:
+        assert (context.request.endpoint, context.request.view_args) == ("show", {"id": 7})
+
+
+def test_url_defaults_can_be_asked_for():
+    app, shop = Erlen(__name__), Blueprint("shop", __name__)
+    shop.url_defaults(lambda endpoint, values: values.setdefault("page", endpoint))
+    app.register_blueprint(shop)
+    values: dict[str, object] = {}
+
+    app.inject_url_defaults("shop.show", values)
+
+    assert values == {"page": "shop.show"}
+
+
+def test_a_subclass_answers_what_cannot_be_built():
+    class Forgiving(Erlen):
+        def handle_url_build_error(self, error, endpoint, values):
+            return f"/missing/{endpoint}"
+
+    app = Forgiving(__name__)
+
+    with app.test_request_context():
+        assert url_for("nothing") == "/missing/nothing"
+
+
+def test_a_build_error_without_handlers_is_raised_as_it_was():
+    app = Erlen(__name__)
+    error = BuildError("nothing", {}, None, [])
+
+    with pytest.raises(BuildError) as caught:
+        app.handle_url_build_error(error, "nothing", {})
+
+    assert caught.value is error
+
+
+def test_a_subclass_says_where_templates_come_from():
+    class InMemory(Erlen):
+        def create_global_jinja_loader(self):
+            return DictLoader({"page.html": "from memory"})
+
+    app = InMemory(__name__)
+
+    with app.app_context():
+        assert render_template("page.html") == "from memory"
+
+
+def test_a_loader_among_the_options_of_jinja_wins():
+    class Optional(Erlen):
+        jinja_options: ClassVar = {"loader": DictLoader({"page.html": "from the options"})}
+
+    app = Optional(__name__)
+
+    with app.app_context():
+        assert render_template("page.html") == "from the options"
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit])
+def test_what_ends_a_program_reaches_the_test_and_leaves_the_client_working(ending):
+    app = Erlen(__name__)
+
+    @app.get("/end")
+    def end():
+        raise ending
+
+    @app.get("/")
+    def home():
+        g.seen = True
+        return "home"
+
+    client = app.sync_test_client()
+    with pytest.raises(ending):
+        client.get("/end")
+
+    assert client.get("/").text == "home"
