@@ -160,13 +160,14 @@ class PoolFull(Exception):
 class _Job:
     """One call on its way through a thread and back."""
 
-    __slots__ = ("call", "done", "early", "error", "future", "result", "started")
+    __slots__ = ("call", "done", "early", "error", "future", "result", "started", "taken")
 
     def __init__(self, call: Callable[..., Any], future: Future[Any], early: bool) -> None:
         self.call = call
         self.early = early
         self.future = future
         self.started = False
+        self.taken: SimpleQueue[bool] = SimpleQueue()
         self.result: Any = None
         self.error: BaseException | None = None
         self.done = False
@@ -178,9 +179,10 @@ class _Job:
         except BaseException as error:
             self.error = error
 
-    def hand_over(self, result: Any) -> None:
-        """Deliver *result* while the call goes on; from the thread."""
+    def hand_over(self, result: Any) -> bool:
+        """Deliver *result* while the call goes on; false if nobody waits for it any more."""
         self.future.get_loop().call_soon_threadsafe(self._deliver_early, result)
+        return self.taken.get()
 
     def _deliver_early(self, result: Any) -> None:
         if not self.future.done():
@@ -203,12 +205,16 @@ class _Job:
         """Wait for the call; when cancelled, wait all the same and then be cancelled.
 
         Nothing may be torn down under a running thread. A call that no thread has taken
-        yet is dropped.
+        yet is dropped; a coroutine that the thread waits for is cancelled.
         """
         try:
-            return await self.future
+            result = await self.future
+            self.taken.put(True)
+            return result
         except CancelledError:
+            self.taken.put(False)
             while self.started and not self.done:
+                interrupt()
                 self.future = asyncio.get_running_loop().create_future()
                 try:
                     await self.future
@@ -264,7 +270,11 @@ class WorkerPool:
                 f"All {self.size} threads (SYNC_WORKERS) are busy and {self.queue} requests"
                 " (SYNC_QUEUE) already wait for one."
             )
-        return cast(T, await job.outcome())
+        try:
+            return cast(T, await job.outcome())
+        finally:
+            if not job.started:  # cancelled: its place in the queue is free
+                self._waiting.remove(job)
 
     def _start(self, job: _Job) -> None:
         if self.busy == self.threads:
@@ -312,9 +322,7 @@ class WorkerPool:
             self.busy -= 1
             job.deliver()
         while self._waiting and self.busy < self.size:
-            job = self._waiting.popleft()
-            if not job.future.cancelled():
-                self._start(job)
+            self._start(self._waiting.popleft())
 
     def _shrink(self) -> None:
         """Send home the threads that nothing needed since the last look."""
@@ -351,16 +359,14 @@ class _Errand:
         self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
-        self.task: asyncio.Task[Any] | None = None
+        self.task: asyncio.Task[None] | None = None
 
-    def finish(self, task: asyncio.Task[Any]) -> None:
-        if task.cancelled():
-            self.error = CancelledError()
-        else:
-            self.error = task.exception()
-            if self.error is None:
-                self.result = task.result()
-        self.done = True
+    async def run(self, coroutine: Awaitable[Any]) -> None:
+        """Keep the outcome; a task that raised a SystemExit would end the loop."""
+        try:
+            self.result = await coroutine
+        except BaseException as error:
+            self.error = error
 
 
 class Owner:
@@ -369,12 +375,17 @@ class Owner:
     The thread calls :meth:`wait_for`; the loop calls :meth:`call` while it waits.
     """
 
-    __slots__ = ("_inbox", "loop", "waits")
+    __slots__ = ("_errands", "_inbox", "loop")
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
-        self.waits = 0
+        self._errands: list[_Errand] = []
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the thread waits for the loop."""
+        return bool(self._errands)
 
     def wait_for(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         """Run an ``async def`` function on the loop; in the owning thread.
@@ -385,14 +396,16 @@ class Owner:
         context = copy_context()
 
         def start() -> None:
-            self.waits += 1
-            coroutine = _call(function, args, kwargs)
+            self._errands.append(errand)
+            coroutine = errand.run(_call(function, args, kwargs))
             errand.task = self.loop.create_task(coroutine, context=context)
             errand.task.add_done_callback(finish)
 
-        def finish(task: asyncio.Task[Any]) -> None:
-            self.waits -= 1
-            errand.finish(task)
+        def finish(task: asyncio.Task[None]) -> None:
+            self._errands.remove(errand)
+            if task.cancelled():  # before its first step
+                errand.error = CancelledError()
+            errand.done = True
             self._inbox.put(_nothing)
 
         self.loop.call_soon_threadsafe(start)
@@ -402,6 +415,13 @@ class Owner:
             raise errand.error
         result: T = errand.result
         return result
+
+    def interrupt(self) -> None:
+        """Cancel the coroutine that the thread waits for, if it waits; on the loop."""
+        if self._errands:
+            task = cast("asyncio.Task[None]", self._errands[-1].task)
+            if task is not asyncio.current_task():
+                task.cancel()
 
     def work_until(self, errand: Any) -> None:
         """Do what the loop puts into the inbox until *errand* is done."""
@@ -440,7 +460,7 @@ class Relay(AsyncIterator[Any]):
         self._finished = asyncio.Event()
         self._closed = False
         self._exhausted = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     def pump(self, pieces: Iterable[Any]) -> None:
         """Hand over *pieces* until there are no more or nobody wants them; in the thread."""
@@ -451,14 +471,30 @@ class Relay(AsyncIterator[Any]):
                     break
                 self._pieces.append(piece)
                 self._loop.call_soon_threadsafe(self._arrived.set)
-        except Exception as error:
+        except BaseException as error:
             self._error = error
+            # A cancel that comes when nobody wants the pieces is only the end of them.
+            if not (self._closed and isinstance(error, CancelledError)):
+                raise
         finally:
-            close = getattr(pieces, "close", None)
+            self._end(pieces)
+
+    def _end(self, pieces: Iterable[Any]) -> None:
+        close = getattr(pieces, "close", None)
+        try:
             if close is not None:
                 close()
+        except BaseException as error:
+            self._error = self._error or error
+            raise
+        finally:
             self._exhausted = True
             self._loop.call_soon_threadsafe(self._arrived.set)
+
+    def stop(self) -> None:
+        """Say that nobody wants the pieces; from any thread."""
+        self._closed = True
+        self._room.release()
 
     def finish(self) -> None:
         """Say that the thread is done with the request."""
@@ -477,10 +513,28 @@ class Relay(AsyncIterator[Any]):
         return self._pieces.popleft()
 
     async def aclose(self) -> None:
-        """Stop the generator and wait until its thread is done."""
-        self._closed = True
-        self._room.release()
-        await self._finished.wait()
+        """Stop the generator and wait until its thread is done, also when cancelled."""
+        self.stop()
+        cancelled: CancelledError | None = None
+        while not self._finished.is_set():
+            if not self._exhausted:
+                interrupt()
+            try:
+                await self._finished.wait()
+            except CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+
+def interrupt() -> None:
+    """Cancel what the thread of this request waits for; on the loop.
+
+    A thread itself cannot be cancelled. It goes on, with a ``CancelledError`` where it waited.
+    """
+    owner: Owner | None = getattr(current.get(), "owner", None)
+    if owner is not None:
+        owner.interrupt()
 
 
 def _nothing() -> None:
@@ -579,5 +633,9 @@ def wait_for(function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -
     if context.owner is not None and context.owner_thread == threading.get_ident():
         owner: Owner = context.owner
         return owner.wait_for(function, *args, **kwargs)
-    future = asyncio.run_coroutine_threadsafe(_call(function, args, kwargs), context.loop)
-    return future.result()
+    errand = _Errand()
+    coroutine = errand.run(_call(function, args, kwargs))
+    asyncio.run_coroutine_threadsafe(coroutine, context.loop).result()
+    if errand.error is not None:
+        raise errand.error
+    return cast(T, errand.result)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import takewhile
 from typing import Any, Protocol, cast
 
@@ -363,33 +364,45 @@ class Flow:
             await self.send(context, await self.rescue(context, error))
 
     async def teardown(self, context: Context[Any], error: BaseException | None) -> None:
-        """Run every teardown step, once in the life of *context*, even if some fail."""
+        """Run every teardown step, once in the life of *context*, even if some fail.
+
+        Their errors are logged and never cost the response. What is no ``Exception``, above
+        all a cancel in the middle, is raised when all of them have run.
+        """
         if context.torn_down or context.is_copy:
             return
-        context.torn_down = True
+        # Admitted: what has begun is torn down, however many requests wait for a thread.
+        context.torn_down = context.admitted = True
         error = error if error is not None else context.unhandled
+        fatal: BaseException | None = None
+        for step in self._last_steps(context, error):
+            try:
+                await step()
+            except Exception as failure:
+                context.app.log_problem("A teardown function failed", failure)
+            except BaseException as failure:
+                fatal = fatal or failure
+        if fatal is not None:
+            raise fatal
+
+    def _last_steps(self, context: Context[Any], error: BaseException | None) -> Iterator[Step]:
+        app = context.app
         connected = context.kind != "app"
-        for step in self.teardowns if connected else ():
-            await self._guarded(context, step, error)
+        if connected:
+            for step in self.teardowns:
+                yield partial(step, error)
         for leave in reversed(context.exits or ()):
-            await self._guarded(context, self.bind.step(leave), *_exit_arguments(error))
+            yield partial(self.bind.step(leave), *_exit_arguments(error))
         if connected and self.tearing_down.receivers:
-            await self.bind.announce(self.tearing_down, context.app, exc=error)
+            yield partial(self.bind.announce, self.tearing_down, app, exc=error)
         if isinstance(context.connection, Request):
             context.connection.close()
         for step in self.app_teardowns:
-            await self._guarded(context, step, error)
+            yield partial(step, error)
         if appcontext_tearing_down.receivers:
-            await self.bind.announce(appcontext_tearing_down, context.app, exc=error)
+            yield partial(self.bind.announce, appcontext_tearing_down, app, exc=error)
         if connected and appcontext_popped.receivers:
-            await self.bind.announce(appcontext_popped, context.app)
-
-    async def _guarded(self, context: Context[Any], step: Step, *args: Any) -> None:
-        """Run one teardown step; its error is logged and never costs the response."""
-        try:
-            await step(*args)
-        except Exception as error:
-            context.app.log_problem("A teardown function failed", error)
+            yield partial(self.bind.announce, appcontext_popped, app)
 
 
 def blueprint_of(endpoint: str | None) -> str:

@@ -274,8 +274,9 @@ async def _in_owner(
     comes back before the teardown, which is a second hop.
     """
     loop = cast(Any, context.loop)
+    begun = False
 
-    async def steps(hand: Callable[[Any], None]) -> Response | None:
+    async def steps(hand: Callable[[Any], bool]) -> Response | None:
         failure: BaseException | None = None
         relay: Relay | None = None
         response: Response | None = None
@@ -287,25 +288,32 @@ async def _in_owner(
             if own and not isinstance(stream, AsyncIterable):
                 relay = Relay(loop)
                 cast(Response, response).stream = relay
-                hand(response)
+                if not hand(response):
+                    relay.stop()
                 relay.pump(cast("Iterable[Any]", stream))
         except BaseException as error:
             failure = error
             raise
         finally:
             waits = relay is None and response is not None and _runs_code(response)
-            if not waits and "erlen.keep" not in context.scope:
-                await flow.teardown(context, failure)
-            if relay is not None:
-                relay.finish()
+            try:
+                if not waits and "erlen.keep" not in context.scope:
+                    await flow.teardown(context, failure)
+            finally:
+                if relay is not None:
+                    relay.finish()
         return response
 
-    def run(hand: Callable[[Any], None]) -> Response | None:
+    def run(hand: Callable[[Any], bool]) -> Response | None:
+        nonlocal begun
+        begun = True
         return drive(steps(hand))
 
     try:
         return cast(Response, await hop(context, run, early=True))
     except HTTPException as error:
+        if begun:
+            raise
         # 503: no thread was free, so not one def step has run.
         return await loop_flow.rescue(context, error)
 

@@ -500,8 +500,10 @@ async def relayed(pieces, *, ahead=2):
     relay = Relay(asyncio.get_running_loop(), ahead)
 
     def work():
-        relay.pump(pieces)
-        relay.finish()
+        try:
+            relay.pump(pieces)
+        finally:
+            relay.finish()
 
     return relay, asyncio.ensure_future(asyncio.to_thread(work))
 
@@ -560,4 +562,5 @@ async def test_an_error_of_the_generator_is_raised_after_what_it_yielded():
     assert await anext(relay) == "one"
     with pytest.raises(LookupError, match="broken"):
         await anext(relay)
-    await thread
+    with pytest.raises(LookupError, match="broken"):
+        await thread

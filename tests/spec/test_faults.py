@@ -1,0 +1,288 @@
+"""Whatever goes wrong, and wherever: one response, one teardown of everything, nothing left."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from erlen import Erlen, after_this_request, enter, render_template_string, session
+from erlen.exceptions import Conflict
+from erlen.responses import Response
+from erlen.sessions import SecureCookieSession, SessionInterface
+from erlen.signals import (
+    appcontext_popped,
+    appcontext_pushed,
+    appcontext_tearing_down,
+    got_request_exception,
+    request_finished,
+    request_started,
+    request_tearing_down,
+)
+from tests.exchanges import Exchange
+
+
+class Stop(BaseException):
+    """What no except Exception catches."""
+
+
+KINDS: dict[str, Callable[[], BaseException]] = {
+    "error": lambda: LookupError("planted"),
+    "http": lambda: Conflict("planted"),
+    "group": lambda: ExceptionGroup("planted", [LookupError(), Conflict()]),
+    "cancelled": asyncio.CancelledError,
+    "base": Stop,
+}
+COLOURS = ["async", "def"]
+
+
+def coloured(colour: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *function* as one of that colour."""
+
+    async def async_step(*args: Any, **kwargs: Any) -> Any:
+        await asyncio.sleep(0)
+        value = function(*args, **kwargs)
+        return await value if inspect.isawaitable(value) else value
+
+    def def_step(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return async_step if colour == "async" else def_step
+
+
+# Where an error is planted: each returns the body of the view, unless that is a plain one.
+
+
+def _before(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.before_request(step)
+
+
+def _view(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    return step
+
+
+def _after_this_request(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    def view() -> str:
+        after_this_request(step)
+        return "fine"
+
+    return view
+
+
+def _after(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.after_request(step)
+
+
+def _session_open(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    class Closed(SessionInterface):
+        open_session = step
+
+    app.session_interface = Closed()
+    return lambda: session.get("x", "fine")
+
+
+def _session_save(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    class Unsaved(SessionInterface):
+        save_session = step
+
+        def open_session(self, app: Any, request: Any) -> SecureCookieSession:
+            return SecureCookieSession()
+
+    app.session_interface = Unsaved()
+    return lambda: session.get("x", "fine")
+
+
+def _handler(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.errorhandler(ZeroDivisionError)(step)
+    return lambda: 1 // 0
+
+
+def _handler_500(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.errorhandler(500)(step)
+    return lambda: 1 // 0
+
+
+def _template(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.template_global("fail")(step)
+    return lambda: render_template_string("{{ fail() }}")
+
+
+def _context_processor(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.context_processor(step)
+    return lambda: render_template_string("fine")
+
+
+def _manager_exit(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    class Manager:
+        def __enter__(self) -> None: ...
+
+        __exit__ = step
+
+    def view() -> str:
+        enter(Manager())
+        return "fine"
+
+    return view
+
+
+def _async_manager_exit(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    class Manager:
+        async def __aenter__(self) -> None: ...
+
+        __aexit__ = step
+
+    async def view() -> str:
+        await enter(Manager())
+        return "fine"
+
+    return view
+
+
+def _call_on_close(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    def view() -> Response:
+        response = Response("fine")
+        response.call_on_close(step)
+        return response
+
+    return view
+
+
+def _preprocessor(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.url_value_preprocessor(step)
+
+
+def _teardown_request(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.teardown_request(step)
+
+
+def _teardown_appcontext(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.teardown_appcontext(step)
+
+
+def _receiver(signal: Any) -> Any:
+    def planted(app: Erlen, step: Any, stack: ExitStack) -> Any:
+        stack.enter_context(signal.connected_to(step, app))
+
+    return planted
+
+
+def _got_exception(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    stack.enter_context(got_request_exception.connected_to(step, app))
+    return lambda: 1 // 0
+
+
+def _foreign(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    def view() -> Any:
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            result = step()
+            if asyncio.iscoroutine(result):
+                await result
+
+        return answer
+
+    return view
+
+
+RECOVERED = {"error": 500, "http": 409, "group": 500, "cancelled": None, "base": None}
+"""Status by kind where the error handlers are asked; ``None``: the error leaves the app."""
+LATE = {**RECOVERED, "http": 500}
+"""The same where it is too late for them."""
+OVER = dict.fromkeys(KINDS, 200)
+"""The same where the response has been sent already."""
+
+PLACES: dict[str, tuple[Any, dict[str, int | None], list[str]]] = {
+    "preprocessor": (_preprocessor, RECOVERED, ["def"]),
+    "before": (_before, RECOVERED, COLOURS),
+    "view": (_view, RECOVERED, COLOURS),
+    "after this request": (_after_this_request, LATE, COLOURS),
+    "after": (_after, LATE, COLOURS),
+    "session open": (_session_open, RECOVERED, COLOURS),
+    "session save": (_session_save, LATE, COLOURS),
+    "handler": (_handler, LATE, COLOURS),
+    "handler of 500": (_handler_500, LATE, COLOURS),
+    "template": (_template, RECOVERED, ["def"]),
+    "context processor": (_context_processor, RECOVERED, ["def"]),
+    "foreign response": (_foreign, RECOVERED, COLOURS),
+    "pushed": (_receiver(appcontext_pushed), RECOVERED, COLOURS),
+    "started": (_receiver(request_started), RECOVERED, COLOURS),
+    "finished": (_receiver(request_finished), LATE, COLOURS),
+    "got exception": (_got_exception, LATE, COLOURS),
+    "call on close": (_call_on_close, OVER, COLOURS),
+    "manager exit": (_manager_exit, OVER, ["def"]),
+    "async manager exit": (_async_manager_exit, OVER, ["async"]),
+    "teardown request": (_teardown_request, OVER, COLOURS),
+    "teardown appcontext": (_teardown_appcontext, OVER, COLOURS),
+    "tearing down": (_receiver(request_tearing_down), OVER, COLOURS),
+    "appcontext tearing down": (_receiver(appcontext_tearing_down), OVER, COLOURS),
+    "popped": (_receiver(appcontext_popped), OVER, COLOURS),
+}
+NEVER_SWALLOWED = {"cancelled", "base"}
+BEFORE_THE_BODY = {place for place, row in PLACES.items() if row[1] is OVER} - {"call on close"}
+"""Where a ``def`` view fails before its response is sent, and an ``async def`` view after."""
+
+
+def tear_down(app: Erlen, log: list[str]) -> None:
+    """Note in *log* each teardown of *app*, of both colours."""
+
+    @app.teardown_request
+    async def async_request(error: Any) -> None:
+        log.append("async request")
+
+    @app.teardown_request
+    def def_request(error: Any) -> None:
+        log.append("def request")
+
+    @app.teardown_appcontext
+    async def async_appcontext(error: Any) -> None:
+        log.append("async appcontext")
+
+    @app.teardown_appcontext
+    def def_appcontext(error: Any) -> None:
+        log.append("def appcontext")
+
+
+TEARDOWNS = ["async appcontext", "async request", "def appcontext", "def request"]
+
+
+@pytest.mark.parametrize("view_colour", COLOURS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("place", "colour"),
+    [(place, colour) for place, row in PLACES.items() for colour in row[2]],
+)
+async def test_an_error_anywhere_costs_one_response_at_most(
+    place, colour, kind, view_colour, caplog
+):
+    caplog.set_level(logging.CRITICAL)
+    app = Erlen("faults")
+    app.secret_key = "k" * 32
+    log: list[str] = []
+    plant, statuses, _ = PLACES[place]
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise KINDS[kind]()
+
+    with ExitStack() as stack:
+        tear_down(app, log)
+        view = plant(app, coloured(colour, fail), stack) or (lambda: "fine")
+        app.get("/")(coloured(view_colour, view))
+        exchange = await Exchange(app).run()
+    await app.close_worker_pool()
+
+    exchange.check()
+    status = statuses[kind]
+    if place in BEFORE_THE_BODY and view_colour == "def" and kind in NEVER_SWALLOWED:
+        status = None  # its thread ends with the teardown, and only then the body is sent
+    assert (exchange.status, sorted(log)) == (status, TEARDOWNS)
+    if place in BEFORE_THE_BODY:
+        assert (exchange.error is None) == (kind not in NEVER_SWALLOWED)
+    elif statuses is OVER:
+        assert exchange.complete
+        assert exchange.error is not None
+    else:
+        assert (exchange.error is None) == exchange.complete
