@@ -581,6 +581,24 @@ def test_help_of_a_broken_app_says_so_and_works(folder, source, complaint):
     assert "  routes " in result.stdout
 
 
+def test_help_needs_no_app(folder):
+    folder()
+
+    result = erlen("--help")
+
+    assert result.exit_code == 0
+    assert result.stderr == ""
+
+
+def test_an_unknown_command_without_an_app_says_where_apps_are_looked_for(folder):
+    folder()
+
+    result = erlen("nonsense")
+
+    assert result.exit_code == 2
+    assert "Error: Could not find an app. Say where it is" in result.stderr
+
+
 def test_an_unknown_command_of_a_broken_app_says_both(folder):
     folder(shop_tc="1 / 0")
 

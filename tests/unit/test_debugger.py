@@ -8,6 +8,7 @@ import re
 import sys
 from html import unescape
 
+import jinja2
 import pytest
 
 from erlen.debugger import traceback_page, traceback_text
@@ -373,6 +374,20 @@ def test_the_text_of_a_syntax_error_is_its_place_alone(module):
 
 def test_a_syntax_error_without_a_place_is_an_error_like_others():
     assert failure_of(SyntaxError("odd")).frames == ()
+
+
+def test_the_line_of_a_template_is_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cart.html").write_text("<ul>\n{{ item.price.of }}\n</ul>")
+    template = jinja2.Environment(loader=jinja2.FileSystemLoader(tmp_path)).get_template(
+        "cart.html"
+    )
+
+    frames = failure_of(raised(lambda: template.render(item=1))).frames
+
+    (frame,) = (frame for frame in frames if frame.place == "cart.html")
+    assert (frame.line, frame.function) == (2, "top-level template code")
+    assert "{{ item.price.of }}" in [line.text for line in frame.source]
 
 
 def test_the_guilty_part_is_found_behind_letters_of_several_bytes(module):

@@ -19,7 +19,15 @@ import click
 from ..app import App
 from ..concurrency import is_async
 
-__all__ = ["Location", "NoAppException", "default_location", "is_asgi", "locate"]
+__all__ = [
+    "Location",
+    "NoAppException",
+    "NothingSaid",
+    "default_location",
+    "is_asgi",
+    "locate",
+    "nothing_found",
+]
 
 DEFAULT_FILES = ("wsgi.py", "app.py", "asgi.py")
 _NAMES = ("app", "application")
@@ -28,6 +36,10 @@ _FACTORIES = ("create_app", "make_app")
 
 class NoAppException(click.UsageError):
     """There is no app where one was looked for; the message says where and what to do."""
+
+
+class NothingSaid(NoAppException):
+    """Nobody said where the app is, and it is in none of the usual places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +258,12 @@ def _checked(thing: Any, where: str, any_asgi: bool) -> Any:
     raise NoAppException(message)
 
 
-def nothing_found() -> NoAppException:
+def nothing_found() -> NothingSaid:
     """Return the error for when nothing was said and nothing is there."""
     files = ", ".join(DEFAULT_FILES)
     likely = [file.stem for file in sorted(Path().glob("*.py"))[:50] if _mentions_app(file)]
     example = likely[0] if likely else "hello"
-    return NoAppException(
+    return NothingSaid(
         f"Could not find an app. Say where it is: 'erlen --app {example} run' for {example}.py, or"
         f" set the environment variable ERLEN_APP. Without that, {files} are looked for in the"
         f" current directory, {str(Path.cwd())!r}."

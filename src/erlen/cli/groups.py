@@ -16,7 +16,7 @@ from ..debugger import traceback_text
 from ..proxies import current
 from ..server import ignoring_calls_of_run
 from .commands import AppGroup, ScriptInfo, info_of, wants_context
-from .discovery import NoAppException
+from .discovery import NoAppException, NothingSaid
 from .environment import dotenv_wanted, load_dotenv
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class ErlenGroup(AppGroup):
         names = {*super().list_commands(ctx), *_plugins()}
         if self.add_default_commands:
             names.update(_COMMANDS)
-        app = self._app_or_complaint(ctx)
+        app = self._app_or_complaint(ctx, listing=True)
         if app is not None:
             names.update(app.cli.list_commands(ctx))
         return sorted(names)
@@ -119,12 +119,19 @@ class ErlenGroup(AppGroup):
             ctx.with_resource(app.app_context())
         return command
 
-    def _app_or_complaint(self, ctx: click.Context) -> Any:
-        """Return the app; where there is none, say so: help and other commands work on."""
+    def _app_or_complaint(self, ctx: click.Context, *, listing: bool = False) -> Any:
+        """Return the app; where there is none, say so: help and other commands work on.
+
+        Whoever asks what commands there are need not have an app yet.
+        """
         # Help is printed while the options are read; the files were not looked at by then.
         self.read_environment(ctx)
         try:
             return info_of(ctx).load_app()
+        except NothingSaid as error:
+            if listing:
+                return None
+            problem = error.format_message()
         except NoAppException as error:
             problem = error.format_message()
         except Exception as error:

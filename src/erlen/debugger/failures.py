@@ -161,7 +161,9 @@ def _frames(start: TracebackType | None) -> list[Frame]:
 
 def _names(step: TracebackType | None) -> Iterator[str]:
     while step is not None:
-        yield step.tb_frame.f_code.co_qualname
+        code = step.tb_frame.f_code
+        # Templates are code too, and only their short names say which.
+        yield code.co_qualname if code.co_qualname.endswith(code.co_name) else code.co_name
         step = step.tb_next
 
 

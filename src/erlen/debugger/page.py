@@ -79,7 +79,7 @@ def _request(scope: Scope) -> str:
 
 def _headline(failure: Failure, tag: str) -> str:
     module, _, kind = failure.kind.rpartition(".")
-    prefix = f"<span class=module>{escape(module)}.</span>" if module else ""
+    prefix = f"<span class=module>{escape(module)}.</span><wbr>" if module else ""
     message = f"<p class=message>{escape(failure.message)}</p>\n" if failure.message else ""
     notes = "".join(f"<p class=note>{escape(note)}</p>\n" for note in failure.notes)
     return f"<{tag}>{prefix}{escape(kind)}</{tag}>\n{message}{notes}"
