@@ -1207,6 +1207,14 @@ def test_errors_in_the_shell_show_what_was_typed_alone(app, shell):
     assert "2" in result.output
 
 
+def test_ctrl_c_ends_the_statement_and_not_the_shell(app, shell):
+    result = shell("raise KeyboardInterrupt", "40 + 2")
+
+    assert "KeyboardInterrupt\n" in result.output
+    assert "Traceback" not in result.output
+    assert "42" in result.output
+
+
 def test_variables_of_a_statement_are_there_in_the_next(app, shell):
     result = shell(
         "from contextvars import ContextVar",

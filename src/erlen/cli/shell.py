@@ -87,6 +87,8 @@ class Console(code.InteractiveConsole):
                 self._runner.run(result, context=self._variables)
         except SystemExit:
             raise
+        except KeyboardInterrupt:
+            self.write("KeyboardInterrupt\n")
         except BaseException as error:
             # pdb.pm() looks there.
             sys.last_type, sys.last_value = type(error), error
