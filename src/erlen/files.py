@@ -13,7 +13,7 @@ import unicodedata
 import zlib
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import IO, Any, NamedTuple, Protocol, TypeAlias, cast
 from urllib.parse import quote
 
@@ -34,6 +34,7 @@ __all__ = [
     "send_file",
     "send_from_directory",
     "serve_static",
+    "static_response",
 ]
 
 CHUNK = 256 * 1024
@@ -115,7 +116,17 @@ def send_from_directory(
     return send_file(_find(home, os.fspath(path), follow_symlinks), root=root, **options)
 
 
-async def serve_static(
+async def serve_static(directory: str | os.PathLike[str], path: str, **options: Any) -> Response:
+    """Return what :func:`static_response` does, without blocking the loop.
+
+    Finding a file and reading its first chunk take one hop to a thread together.
+    """
+    response = await to_thread(partial(static_response, directory, path, **options))
+    await response.prime()
+    return response
+
+
+def static_response(
     directory: str | os.PathLike[str],
     path: str,
     *,
@@ -125,12 +136,11 @@ async def serve_static(
     max_age: MaxAge = None,
     **options: Any,
 ) -> Response:
-    """Return what :func:`send_from_directory` does, without blocking the loop.
+    """Return what :func:`send_from_directory` does, with the first chunk read; blocks.
 
-    Finding a file and reading its first chunk take one hop to a thread together. *fallback*
-    is a file of *directory* that is sent in place of a page that does not exist: to clients
-    that take HTML, for a path whose last segment has no extension. *max_age* is never that of
-    the fallback, for it names the files of the version it belongs to.
+    *fallback* is a file of *directory* that is sent in place of a page that does not exist: to
+    clients that take HTML, for a path whose last segment has no extension. *max_age* is never
+    that of the fallback, for it names the files of the version it belongs to.
 
     :raises NotFound: if there is neither the file nor a fallback for it.
     """
@@ -141,19 +151,14 @@ async def serve_static(
             directory, path, root=root, conditions=conditions, max_age=age, **options
         )
 
-    def look_up() -> Response:
-        try:
-            response = find(path)
-        except NotFound:
-            if fallback is None or not _asks_for_a_page(conditions, path):
-                raise
-            response = find(fallback)
-        if isinstance(response.stream, FileStream):
-            response.stream.fetch()
-        return response
-
-    response = await to_thread(look_up)
-    await response.prime()
+    try:
+        response = find(path)
+    except NotFound:
+        if fallback is None or not _asks_for_a_page(conditions, path):
+            raise
+        response = find(fallback)
+    if isinstance(response.stream, FileStream):
+        response.stream.fetch()
     return response
 
 
@@ -228,6 +233,16 @@ class FileStream(AsyncIterator[bytes]):
                     f"{self._path!r} ended {self._stop - self._position} bytes too early: it"
                     " was made shorter while it was sent."
                 )
+
+    def read_all(self) -> bytes:
+        """Read what is left and close; blocks."""
+        chunks: list[bytes] = []
+        while not self.exhausted:
+            if not self._ahead:
+                self.fetch()
+            chunks.append(self._ahead)
+            self._ahead = b""
+        return b"".join(chunks)
 
     def _open(self) -> _BinaryFile:
         try:

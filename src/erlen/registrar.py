@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from jinja2 import BaseLoader, FileSystemLoader
 
-from .concurrency import is_async
+from .concurrency import Pending, is_async, on_loop
 from .decorators import hook_decorator
 from .errors import SetupTypeError, SetupValueError, place_of
 from .exceptions import HTTPException, default_exceptions
-from .files import serve_static
+from .files import serve_static, static_response
 from .packages import root_path_of
 from .proxies import current
 from .registry import Registry, Rule, methods_of
@@ -302,13 +302,14 @@ class Registrar:
                 f"{self.static_url_path}/<path:filename>", "static", static_view(self), **options
             )
 
-    async def send_static_file(self, filename: str) -> Response:
-        """Return a file of the static folder as a response."""
+    def send_static_file(self, filename: str) -> Awaitable[Response]:
+        """Return a file of the static folder as a response; awaited in ``async def`` code."""
         folder = self.static_folder
         if folder is None:
             raise RuntimeError(f"{self!r} has no static folder. Pass static_folder=.")
         context = current.get()
-        return await serve_static(
+        find = functools.partial(
+            serve_static if on_loop() else static_response,
             folder,
             filename,
             root=self.root_path,
@@ -317,6 +318,10 @@ class Registrar:
             response_class=context.app.response_class,
             use_x_sendfile=context.app.config["USE_X_SENDFILE"],
         )
+        if not on_loop():
+            return cast("Awaitable[Response]", find())
+        pending = Pending("send_static_file()", cast("Callable[[], Awaitable[Response]]", find))
+        return cast("Awaitable[Response]", pending)
 
     def open_resource(
         self, resource: str, mode: str = "rb", encoding: str | None = "utf-8"
@@ -336,7 +341,11 @@ def static_view(registrar: Registrar) -> View:
     owner = weakref.ref(registrar)
 
     async def static(filename: str) -> Response:
-        return await cast(Registrar, owner()).send_static_file(filename)
+        response: Any = cast(Registrar, owner()).send_static_file(filename)
+        if hasattr(response, "__await__"):
+            response = await response
+        await response.prime()
+        return cast(Response, response)
 
     # Where def hooks run around it, it joins them in their thread; see the pipeline.
     cast(Any, static).is_brief = True
@@ -360,9 +369,10 @@ def error_key(code_or_exception: type[Exception] | int) -> tuple[type[Exception]
         )
     thing: Any = code_or_exception
     if not (isinstance(thing, type) and issubclass(thing, Exception)):
+        name: Any = getattr(code_or_exception, "__name__", code_or_exception)
         raise SetupValueError(
-            f"{code_or_exception!r} is not a subclass of Exception. Handlers can only be"
-            " registered for exception classes or HTTP error codes."
+            f"{name!r} is not a subclass of Exception. Handlers can only be registered for"
+            " exception classes or HTTP error codes."
         )
     if issubclass(code_or_exception, HTTPException):
         return code_or_exception, code_or_exception.code
