@@ -137,7 +137,7 @@ class App(Registrar, Starlette):
     def _collect(self) -> None:
         """Make the tables that registrations fill."""
         self.aborter = self.make_aborter()
-        self.json = self.json_provider_class(debug=_weakly(self, App.is_debugged))
+        self.json = self.json_provider_class(cast(Any, self))
         self.results = Results(self.response_class, _weakly(self, App.current_json))
         self.blueprints: dict[str, Blueprint] = {}
         self.extensions: dict[str, Any] = {}
@@ -221,10 +221,6 @@ class App(Registrar, Starlette):
     @debug.setter
     def debug(self, value: bool) -> None:
         self.config["DEBUG"] = value
-
-    def is_debugged(self) -> bool:
-        """Return :attr:`debug`, as a function."""
-        return self.debug
 
     def current_json(self) -> JSONProvider:
         """Return :attr:`json`, as a function."""
@@ -521,7 +517,7 @@ class App(Registrar, Starlette):
         await self._flow_of(context, OnLoop()).teardown(context, error)
 
     def _flow_of(self, context: Context[Any], bind: Any) -> Any:
-        self.freeze()
+        # WHY: without a freeze. A context of its own may be left while the app is put together.
         kind = "websocket" if context.kind == "websocket" else "request"
         return Pipelines(cast(Any, self)).flow(context.endpoint, bind, kind)
 

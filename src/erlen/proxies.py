@@ -119,6 +119,12 @@ class Proxy:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
         return self.__resolve()(*args, **kwargs)
 
+    def __enter__(self) -> Any:
+        return self.__resolve().__enter__()
+
+    def __exit__(self, *error: Any) -> Any:
+        return self.__resolve().__exit__(*error)
+
     def __len__(self) -> int:
         return len(self.__resolve())
 

@@ -28,9 +28,15 @@ class InvalidJSON(ValueError):
         self.column = column
 
 
-class _HasDebug(Protocol):
+class JSONApp(Protocol):
+    """What a provider asks of its app."""
+
+    response_class: type[Any]
+
     @property
-    def debug(self) -> bool: ...
+    def debug(self) -> bool:
+        """Whether JSON is written for people to read."""
+        ...
 
 
 class JSONProvider:
@@ -46,7 +52,7 @@ class JSONProvider:
     """The media type of responses."""
 
     def __init__(
-        self, app: _HasDebug | None = None, *, debug: Callable[[], bool] | None = None
+        self, app: JSONApp | None = None, *, debug: Callable[[], bool] | None = None
     ) -> None:
         self._app = None if app is None else weakref.ref(app)
         self._debug = debug
@@ -81,6 +87,19 @@ class JSONProvider:
         :raises TypeError: if there are both positional and keyword arguments.
         """
         return self.dumps(self._value_of(args, kwargs))
+
+    def response(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the response that ``jsonify`` makes of the same arguments.
+
+        :raises RuntimeError: if this provider was made without its app.
+        """
+        app = None if self._app is None else self._app()
+        if app is None:
+            raise RuntimeError(
+                f"This {type(self).__name__} has no app to make a response for. Pass it:"
+                f" app.json = {type(self).__name__}(app)."
+            )
+        return app.response_class(self.render(*args, **kwargs), content_type=self.mimetype)
 
     def _value_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return one value for one, a list for several, a dict for keywords, else None."""
