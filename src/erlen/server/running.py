@@ -186,9 +186,9 @@ def _serve_as_child(target: Target, settings: Settings, lineage: Lineage) -> int
         if file is not None:
             say(f" * Detected change in {shown(file)!r}, reloading")
         changes.append(file)
+        timers.append(end_soon(CHANGED, settings.patience + 4))
         for server in servers:
             server.should_exit = True
-        timers.append(end_soon(CHANGED, settings.patience + 4))
 
     def take(server: Server) -> None:
         servers.append(server)
