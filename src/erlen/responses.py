@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, cast
 from starlette.responses import Response as StarletteResponse
 
 from . import json
+from .concurrency import ensure_sync, on_loop
 from .conditional import Verdict, evaluate
 from .fields import (
     LiveField,
@@ -38,6 +39,7 @@ from .headers import (
     quote_etag,
     unquote_etag,
 )
+from .proxies import current
 from .streams import Chunks, Departure, encode
 from .typing import Message, Receive, Scope, Send
 
@@ -50,6 +52,9 @@ Body: TypeAlias = (
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 HeaderItems: TypeAlias = Headers | Mapping[str, Any] | Iterable[tuple[str, Any]]
+
+# What browsers keep of a cookie, with its name and attributes (RFC 6265, 6.1: 4096 at least).
+_COOKIE_SIZE = 4093
 
 # RFC 9110, 6.4.1: these have no content, whatever the view returned.
 _BODILESS = frozenset({*range(100, 200), 204, 304})
@@ -112,9 +117,6 @@ class Response(StarletteResponse):
     default_mimetype: str = "text/html"
     default_status: int = 200
     background: Any = None
-    max_cookie_size: int = 4093
-    """Cookies larger than this many bytes warn, because browsers drop them; 0: never."""
-
     body: bytes
     raw_headers: RawHeaders
     stream: AsyncIterable[str | bytes] | Iterable[str | bytes] | None = None
@@ -127,6 +129,7 @@ class Response(StarletteResponse):
     _reason: str | None = None
     _live_headers: Headers | None = None
     _on_close: list[Callable[[], Any]] | None = None
+    _max_cookie_size: int | None = None
 
     def __init__(
         self,
@@ -289,6 +292,13 @@ class Response(StarletteResponse):
         if failures:
             raise failures[0]
 
+    def close(self) -> None:
+        """Do what :meth:`aclose` does, in ``def`` code (Flask's name)."""
+        callbacks, self._on_close = self._on_close or (), None
+        self._close_now()
+        for callback in callbacks:
+            ensure_sync(callback)()
+
     def _close_stream(self) -> Any:
         close = getattr(self.stream, "aclose", None) or getattr(self.stream, "close", None)
         return None if close is None else close()
@@ -319,7 +329,7 @@ class Response(StarletteResponse):
     def data(self) -> bytes:
         """The whole body; setting it sets Content-Length too.
 
-        :raises RuntimeError: if the body is a stream.
+        :raises RuntimeError: if the body is a stream that has to be awaited.
         """
         return cast(bytes, self.get_data())
 
@@ -330,14 +340,32 @@ class Response(StarletteResponse):
     def get_data(self, as_text: bool = False) -> Any:
         """Return the body as bytes, or as text.
 
-        :raises RuntimeError: if the body is a stream, which can be read only once.
+        What a ``def`` iterable yields, and in ``def`` code a file, is read for that and kept.
+
+        :raises RuntimeError: if the body is a stream that has to be awaited.
         """
         if self.stream is not None:
-            raise RuntimeError(
-                "The body of this response is a stream and not in memory. Look at"
-                " response.is_streamed before you ask for its data."
-            )
+            self._take_body(self._read_stream())
         return self.body.decode("utf-8", "replace") if as_text else self.body
+
+    def _read_stream(self) -> bytes:
+        stream: Any = self.stream
+        if hasattr(stream, "__iter__"):
+            try:
+                return b"".join(encode(piece) for piece in stream)
+            finally:
+                self._close_now()
+        if hasattr(stream, "read_all") and not on_loop():
+            return cast(bytes, stream.read_all())
+        raise RuntimeError(
+            "The body of this response is a stream and not in memory. Look at"
+            " response.is_streamed before you ask for its data."
+        )
+
+    def _close_now(self) -> None:
+        close = getattr(self.stream, "close", None)
+        if close is not None:
+            close()
 
     def set_data(self, value: str | bytes) -> None:
         """Make *value* the whole body, and set Content-Length."""
@@ -466,6 +494,21 @@ class Response(StarletteResponse):
     content_range = LiveField("content-range", _content_range, str)
     """Which part of the whole the body is, live."""
 
+    @property
+    def max_cookie_size(self) -> int:
+        """Cookies larger than this many bytes warn, because browsers drop them; 0: never.
+
+        ``MAX_COOKIE_SIZE`` of the app, unless it is set here.
+        """
+        if self._max_cookie_size is not None:
+            return self._max_cookie_size
+        context = current.get()
+        return _COOKIE_SIZE if context is None else context.app.config["MAX_COOKIE_SIZE"] or 0
+
+    @max_cookie_size.setter
+    def max_cookie_size(self, size: int) -> None:
+        self._max_cookie_size = size
+
     def set_cookie(
         self,
         key: str,
@@ -497,9 +540,9 @@ class Response(StarletteResponse):
         )
         if 0 < self.max_cookie_size < len(cookie):
             warnings.warn(
-                f"The cookie {key!r} takes {len(cookie)} bytes, of which {len(value)} are its"
-                f" value. Browsers drop what is larger than {self.max_cookie_size} bytes"
-                " (max_cookie_size): keep less in it.",
+                f"The {key!r} cookie is too large: it takes {len(cookie)} bytes, of which"
+                f" {len(value)} are its value. Browsers drop what is larger than"
+                f" {self.max_cookie_size} bytes (max_cookie_size): keep less in it.",
                 stacklevel=2,
             )
         self.raw_headers.append((b"set-cookie", cookie.encode("latin-1")))

@@ -7,7 +7,18 @@ from typing import ClassVar
 import pytest
 from jinja2 import DictLoader
 
-from erlen import Blueprint, Erlen, g, render_template, request, session, url_for
+from erlen import (
+    Blueprint,
+    Erlen,
+    Response,
+    g,
+    render_template,
+    request,
+    send_file,
+    session,
+    url_for,
+)
+from erlen.json import DefaultJSONProvider
 from erlen.rules import BuildError
 from erlen.sessions import SecureCookieSessionInterface
 
@@ -190,3 +201,153 @@ def test_what_ends_a_program_reaches_the_test_and_leaves_the_client_working(endi
         client.get("/end")
 
     assert client.get("/").text == "home"
+
+
+def test_static_files_are_sent_by_hand_in_both_colours(tmp_path):
+    (tmp_path / "page.txt").write_text("static")
+    app = Erlen(__name__, static_folder=tmp_path)
+
+    @app.get("/plain")
+    def plain():
+        response = app.send_static_file("page.txt")
+        response.headers["X-Colour"] = "def"
+        return response
+
+    @app.get("/awaited")
+    async def awaited():
+        return await app.send_static_file("page.txt")
+
+    client = app.sync_test_client()
+    response = client.get("/plain")
+    assert (response.text, response.headers["X-Colour"]) == ("static", "def")
+    assert client.get("/awaited").text == "static"
+
+
+def test_a_subclass_sends_static_files_its_own_way(tmp_path):
+    class Chosen(Erlen):
+        def send_static_file(self, filename):
+            return self.make_response(f"<{filename}>")
+
+    app = Chosen(__name__, static_folder=tmp_path, static_url_path="/static")
+
+    assert app.sync_test_client().get("/static/page.txt").text == "<page.txt>"
+
+
+def test_the_data_of_a_file_can_be_read_in_def_code(tmp_path):
+    (tmp_path / "page.txt").write_text("x" * 200_000)
+    app = Erlen(__name__)
+
+    with app.test_request_context():
+        response = send_file(tmp_path / "page.txt")
+
+        assert response.data == b"x" * 200_000
+        assert response.headers["Content-Length"] == "200000"
+
+
+async def test_the_data_of_a_file_is_not_read_on_the_loop(tmp_path):
+    (tmp_path / "page.txt").write_text("file")
+    app = Erlen(__name__)
+
+    async with app.test_request_context():
+        response = send_file(tmp_path / "page.txt")
+
+        with pytest.raises(RuntimeError, match="is a stream"):
+            response.get_data()
+
+
+def test_the_data_of_a_generator_is_what_it_yields_and_stays():
+    closed = []
+
+    def pieces():
+        try:
+            yield "a"
+            yield b"b"
+        finally:
+            closed.append(True)
+
+    response = Response(pieces())
+
+    assert [response.data, response.data] == [b"ab", b"ab"]
+    assert (response.is_streamed, closed) == (False, [True])
+
+
+def test_a_response_is_closed_in_def_code(tmp_path):
+    file = (tmp_path / "page.txt").open("wb+")
+    app, closed = Erlen(__name__), []
+
+    with app.test_request_context():
+        response = send_file(file, download_name="page.txt")
+    response.call_on_close(lambda: closed.append("once"))
+    response.close()
+    response.close()
+
+    assert file.closed
+    assert closed == ["once"]
+
+
+def test_cookies_may_be_as_large_as_the_app_says():
+    app = Erlen(__name__)
+    app.config["MAX_COOKIE_SIZE"] = 100
+
+    with app.app_context():
+        assert Response().max_cookie_size == 100
+        with pytest.warns(UserWarning, match="'name' cookie is too large"):
+            Response().set_cookie("name", "value" * 20)
+
+    assert Response().max_cookie_size == 4093
+
+
+def test_a_response_may_have_a_cookie_size_of_its_own():
+    response = Response()
+    response.max_cookie_size = 0
+
+    response.set_cookie("name", "value" * 1000)
+
+    assert response.max_cookie_size == 0
+
+
+def test_the_json_of_an_app_makes_responses():
+    app = Erlen(__name__)
+    app.json.mimetype = "application/vnd.api+json"
+
+    response = app.json.response(a=1)
+
+    assert response.get_data(as_text=True) == '{"a":1}\n'
+    assert response.mimetype == "application/vnd.api+json"
+
+
+def test_json_without_an_app_makes_no_responses():
+    with pytest.raises(RuntimeError, match=r"DefaultJSONProvider\(app\)"):
+        DefaultJSONProvider().response(a=1)
+
+
+def test_a_proxy_is_entered_as_what_it_stands_for():
+    from erlen.proxies import Proxy, current
+
+    app, torn_down = Erlen(__name__), []
+    app.teardown_appcontext(lambda error: torn_down.append(error))
+
+    with app.app_context() as context:
+        with Proxy("context", current.get) as entered:
+            assert entered is context
+        assert torn_down == []
+
+    assert torn_down == [None]
+
+
+def test_what_is_no_exception_class_is_named():
+    app = Erlen(__name__)
+
+    with pytest.raises(ValueError, match=r"^'list' is not a subclass of Exception"):
+        app.register_error_handler(list, lambda error: "")
+
+
+def test_a_context_is_left_while_an_endpoint_still_waits_for_its_view():
+    app, torn_down = Erlen(__name__), []
+    app.teardown_appcontext(lambda error: torn_down.append(error))
+    app.add_url_rule("/", "index")
+
+    with app.test_request_context():
+        assert url_for("index") == "/"
+
+    assert torn_down == [None]

@@ -745,8 +745,11 @@ async def test_the_body_can_become_a_stream_and_back():
     assert response.content_length == 2
 
 
-def test_a_stream_has_no_data():
-    response = Response(iter(["x"]))
+def test_a_stream_that_is_awaited_has_no_data():
+    async def pieces():
+        yield "x"
+
+    response = Response(pieces())
 
     with pytest.raises(RuntimeError, match=r"Look at\s+response\.is_streamed"):
         response.get_data()
@@ -962,7 +965,7 @@ def test_no_part_of_a_cookie_adds_another(part):
 def test_a_cookie_that_browsers_would_drop_warns_where_it_is_set():
     response = Response()
 
-    with pytest.warns(UserWarning, match="'a' takes 4102 bytes, of which 4092 are") as caught:
+    with pytest.warns(UserWarning, match=r"'a' cookie .* 4102 bytes, of which 4092 are") as caught:
         response.set_cookie("a", "x" * 4092)
 
     assert caught[0].filename == __file__

@@ -554,7 +554,7 @@ def test_a_cookie_that_browsers_drop_warns():
     session = SecureCookieSession()
     session["n"] = incompressible(8000)
 
-    with pytest.warns(UserWarning, match=r"cookie 'session' .*\d{4,5} bytes.* 4093 bytes"):
+    with pytest.warns(UserWarning, match=r"'session' cookie .*\d{4,5} bytes.* 4093 bytes"):
         response = saved(App(), session)
 
     assert len(cookies_of(response)) == 1
