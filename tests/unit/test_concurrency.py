@@ -184,7 +184,9 @@ async def test_calls_beyond_the_size_wait_in_line(pool):
         gate.wait(5)
 
     tasks = [asyncio.create_task(pool.run(call)) for _ in range(4)]
-    await asyncio.sleep(0.05)
+    while len(running) < 2:
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.02)
     assert len(running) == 2
     assert pool.threads == 2
 

@@ -4,7 +4,7 @@ import copy
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import erlen.headers
@@ -447,6 +447,7 @@ def test_set_leaves_one_value_and_touches_no_other(items, name, value):
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.binary(), st.binary())))
+@example([(b"\xdf", b"")])
 def test_no_bytes_of_a_server_make_reading_fail(raw):
     headers = RequestHeaders(raw)
 

@@ -97,8 +97,9 @@ class HeadersView:
     def items(self, lower: bool = False) -> Iterator[tuple[str, str]]:
         """Iterate over pairs of name and value; *lower* leaves the names in lower case."""
         for key, value in self.raw:
-            name = key.decode("latin-1")
-            yield (name if lower else name.title()), value.decode("latin-1")
+            # As bytes, because str knows letters that become two others in title case.
+            name = key if lower else key.title()
+            yield name.decode("latin-1"), value.decode("latin-1")
 
     def to_wsgi_list(self) -> list[tuple[str, str]]:
         """Return the pairs as a WSGI server takes them."""
