@@ -67,6 +67,10 @@ class OnLoop:
         """Fetch the first piece of a stream."""
         await response.prime()
 
+    async def discard(self, response: Response) -> None:
+        """Close a response that is not sent."""
+        await response.aclose()
+
 
 class InOwner:
     """Binds steps to the thread that owns the request; nothing here ever suspends."""
@@ -95,7 +99,20 @@ class InOwner:
         if isinstance(stream, AsyncIterable):
             wait_for(response.prime)
             return
-        response.stream = _Primed(cast("Iterable[str | bytes]", stream))
+        try:
+            response.stream = _Primed(cast("Iterable[str | bytes]", stream))
+        except BaseException:
+            await self.discard(response)
+            raise
+
+    async def discard(self, response: Response) -> None:
+        """Close a response that is not sent; a ``def`` generator is closed in this thread."""
+        stream: Any = response.stream
+        if hasattr(stream, "close"):
+            stream.close()
+            response.stream = None
+        if response.waits_for_its_end:
+            wait_for(response.aclose)
 
 
 class _Primed(Iterator[Any]):

@@ -150,8 +150,6 @@ class Flow:
                     await self.bind.prime(response)
             except Exception as error:
                 response = await self.recover(context, error)
-            if isinstance(response, Foreign):
-                return response
             return await self.finish(context, response)
         except Exception as error:
             return await self.fail(context, error)
@@ -176,18 +174,43 @@ class Flow:
             raise _naming_the_view(context, error) from None
 
     async def finish(self, context: Context[Any], response: Response) -> Response:
-        """Run what comes after the view, save the session, announce the response."""
-        for hook in context.after or ():
-            response = self._checked(context, await self.bind.step(hook)(response), hook)
-        for step, hook in self.after:
-            response = self._checked(context, await step(response), hook)
-        if context.session_opened and not context.is_copy:
-            interface = context.app.session_interface
-            if not interface.is_null_session(context.opened):
-                await self.bind.save_session(context, response)
-        if self.finished.receivers:
-            await self.bind.announce(self.finished, context.app, response=response)
+        """Run what comes after the view, save the session, announce the response.
+
+        A response that is not sent after all is closed.
+        """
+        if isinstance(response, Foreign):
+            return response  # its head is not known yet: send_foreign will see to it
+        try:
+            for hook in context.after or ():
+                response = await self._after(context, self.bind.step(hook), hook, response)
+            for step, hook in self.after:
+                response = await self._after(context, step, hook, response)
+            if context.session_opened and not context.is_copy:
+                interface = context.app.session_interface
+                if not interface.is_null_session(context.opened):
+                    await self.bind.save_session(context, response)
+            if self.finished.receivers:
+                await self.bind.announce(self.finished, context.app, response=response)
+        except BaseException:
+            await self._discard(context, response)
+            raise
         return response
+
+    async def _after(
+        self, context: Context[Any], step: Step, hook: Callable[..., Any], response: Response
+    ) -> Response:
+        """Run an after hook; what it puts in the place of *response* may be made from it."""
+        changed = self._checked(context, await step(response), hook)
+        if changed is not response and changed.stream is None:
+            await self._discard(context, response)
+        return changed
+
+    async def _discard(self, context: Context[Any], response: Response) -> None:
+        if response.waits_for_its_end:
+            try:
+                await self.bind.discard(response)
+            except Exception as error:
+                context.app.log_problem("A response that is not sent could not be closed", error)
 
     def _checked(self, context: Context[Any], response: Any, hook: Callable[..., Any]) -> Response:
         if isinstance(response, Response):

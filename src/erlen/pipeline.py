@@ -201,7 +201,7 @@ def _bare(
                 response = (convert or context.app.make_response)(value)
                 if response.stream is not None and not response.head_first:
                     await response.prime()
-                if context.untidy and not isinstance(response, Foreign):
+                if context.untidy:
                     response = await flow.finish(context, response)
             except Exception as error:
                 response = await flow.rescue(context, error)
@@ -275,11 +275,12 @@ async def _in_owner(
     """
     loop = cast(Any, context.loop)
     begun = False
+    response: Response | None = None
 
     async def steps(hand: Callable[[Any], bool]) -> Response | None:
+        nonlocal response
         failure: BaseException | None = None
         relay: Relay | None = None
-        response: Response | None = None
         try:
             before = flow.before[ahead:]
             response = await flow.answer(context, view, before, first=ahead == 0)
@@ -316,6 +317,10 @@ async def _in_owner(
             raise
         # 503: no thread was free, so not one def step has run.
         return await loop_flow.rescue(context, error)
+    except BaseException:
+        if response is not None:
+            await response.aclose()
+        raise
 
 
 def _runs_code(response: Response) -> bool:

@@ -262,7 +262,11 @@ class Response(StarletteResponse):
         if self.stream is None:
             return
         source, chunks = self.stream, self._chunks()
-        first = await chunks.peek()
+        try:
+            first = await chunks.peek()
+        except BaseException:
+            await self.aclose()
+            raise
         if getattr(source, "exhausted", False):
             self._take_body(first)
 
@@ -277,6 +281,11 @@ class Response(StarletteResponse):
             self._on_close = []
         self._on_close.append(function)
         return function
+
+    @property
+    def waits_for_its_end(self) -> bool:
+        """Whether there is something that :meth:`aclose` would close or call."""
+        return self.stream is not None or self._on_close is not None
 
     async def aclose(self) -> None:
         """Close the stream and run what ``call_on_close`` was given; harmless when repeated."""

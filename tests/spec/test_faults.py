@@ -286,3 +286,106 @@ async def test_an_error_anywhere_costs_one_response_at_most(
         assert exchange.error is not None
     else:
         assert (exchange.error is None) == exchange.complete
+
+
+# -- streams -------------------------------------------------------------------------------
+
+
+def pieces(colour: str, fail_at: int, kind: str, log: list[str]) -> Any:
+    """Return a generator of *colour* that raises an error of *kind* instead of a piece."""
+
+    async def async_pieces() -> Any:
+        try:
+            for number in range(4):
+                await asyncio.sleep(0)
+                if number == fail_at:
+                    raise KINDS[kind]()
+                yield str(number)
+        finally:
+            log.append("closed")
+
+    def def_pieces() -> Any:
+        try:
+            for number in range(4):
+                if number == fail_at:
+                    raise KINDS[kind]()
+                yield str(number)
+        finally:
+            log.append("closed")
+
+    return (async_pieces if colour == "async" else def_pieces)()
+
+
+@pytest.mark.parametrize("surrounded", [True, False], ids=["hooks", "bare"])
+@pytest.mark.parametrize("view_colour", COLOURS)
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fail_at", [0, 1, 3])
+async def test_a_stream_that_fails_is_never_taken_for_a_whole_one(
+    fail_at, kind, colour, view_colour, surrounded, caplog
+):
+    caplog.set_level(logging.CRITICAL)
+    app = Erlen("streams")
+    log: list[str] = []
+    if surrounded:
+        tear_down(app, log)
+    app.get("/")(coloured(view_colour, lambda: pieces(colour, fail_at, kind, log)))
+
+    exchange = await Exchange(app).run()
+    await app.close_worker_pool()
+
+    exchange.check()
+    assert [log[0], *sorted(log[1:])] == ["closed", *(TEARDOWNS if surrounded else [])]
+    if fail_at == 0:
+        assert exchange.status == RECOVERED[kind]
+    else:
+        assert (exchange.status, exchange.complete) == (200, False)
+        assert type(exchange.error) is type(KINDS[kind]())
+
+
+@pytest.mark.parametrize("view_colour", COLOURS)
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_stream_that_is_not_sent_is_closed(colour, view_colour, caplog):
+    caplog.set_level(logging.CRITICAL)
+    app = Erlen("unsent")
+    log: list[str] = []
+    closed_by: list[bool] = []
+    tear_down(app, log)
+
+    @app.after_request
+    async def fail(response: Response) -> Response:
+        response.call_on_close(lambda: closed_by.append(True))
+        if response.status_code == 200:
+            raise LookupError
+        return response
+
+    app.get("/")(coloured(view_colour, lambda: pieces(colour, 9, "error", log)))
+
+    exchange = await Exchange(app).run()
+    await app.close_worker_pool()
+
+    exchange.check()
+    assert exchange.status == 500
+    assert [log[0], *sorted(log[1:])] == ["closed", *TEARDOWNS]
+    assert closed_by == [True, True]
+
+
+@pytest.mark.parametrize("view_colour", COLOURS)
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_stream_that_a_hook_replaces_is_closed(colour, view_colour):
+    app = Erlen("replaced")
+    log: list[str] = []
+    tear_down(app, log)
+
+    @app.after_request
+    async def replace(response: Response) -> Any:
+        return Response("another")
+
+    app.get("/")(coloured(view_colour, lambda: pieces(colour, 9, "error", log)))
+
+    exchange = await Exchange(app).run()
+    await app.close_worker_pool()
+
+    exchange.check()
+    assert exchange.body == b"another"
+    assert [log[0], *sorted(log[1:])] == ["closed", *TEARDOWNS]
