@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import pkgutil
 import sys
 from types import ModuleType
 from typing import Any
 
-import blinker
-
 import erlen
-from erlen import converters, exceptions, globals, headers, helpers, http, proxies, rules
+import erlen.globals as here
+from erlen import converters, exceptions, headers, helpers, http, proxies, rules
 from erlen.config import Config
 from erlen.context import MISSING_APP, Context
 from erlen.errors import ContextError
@@ -72,7 +72,7 @@ def start(target: Any, settings: Any) -> int:
 
 
 def request_context_here() -> Context[Any]:
-    context = globals.context_here()
+    context = here.context_here()
     if context.kind == "app":
         raise ContextError("There is no request here.")
     return context
@@ -88,7 +88,7 @@ def absent(name: str) -> Any:
 
 
 def locate_app(module: str, name: str | None, raise_if_not_found: bool = True) -> Any:
-    return discovery.Location(module, sys.path[0], name).load()
+    return discovery.Location(module, sys.path[0], name and name.strip()).load()
 
 
 def module(name: str, *sources: Any, **names: Any) -> ModuleType:
@@ -112,16 +112,29 @@ for found in pkgutil.walk_packages(erlen.__path__, "erlen."):
     if not found.name.endswith("__main__"):
         importlib.import_module(found.name)
 
-from erlen import cli, json, logs, requests, responses, sessions  # noqa: E402
-from erlen import signals, templating, testing, views  # noqa: E402
-from erlen.cli import commands, discovery, environment, run  # noqa: E402
+from erlen import (  # noqa: E402  # noqa: E402
+    cli,
+    json,
+    logs,
+    requests,
+    responses,
+    sessions,
+    signals,
+    templating,
+    testing,
+    views,
+)
+from erlen.cli import discovery, environment, run  # noqa: E402
 from erlen.json import tag  # noqa: E402
 from erlen.server import running  # noqa: E402
 from erlen.testing import client  # noqa: E402
 
 running.start = start
 
-app_ctx = proxies.Proxy("app_ctx", functools.partial(globals.context_here, MISSING_APP))
+json._default = Switched()
+Context._session = Context.untouched_session  # type: ignore[attr-defined]
+
+app_ctx = proxies.Proxy("app_ctx", functools.partial(here.context_here, MISSING_APP))
 request_ctx = proxies.Proxy("request_ctx", request_context_here)
 
 module("flask", erlen, signals, Flask=Flask)
@@ -134,7 +147,7 @@ module(
     find_best_app=functools.partial(discovery._best_of, any_asgi=False),
     get_version=absent("get_version"),
     locate_app=locate_app,
-    prepare_import=lambda path: discovery.locate(path).module,
+    prepare_import=lambda path: discovery.locate(os.fspath(path)).module,
     run_command=run.run_command,
 )
 module("flask.config", Config=PrefixedConfig, ConfigAttribute=erlen.config.ConfigAttribute)
@@ -142,7 +155,7 @@ module("flask.ctx", AppContext=Context, RequestContext=Context)
 module("flask.debughelpers", DebugFilesKeyError=absent("DebugFilesKeyError"))
 module(
     "flask.globals",
-    globals,
+    here,
     app_ctx=app_ctx,
     request_ctx=request_ctx,
     _cv_app=proxies.current,
