@@ -568,6 +568,17 @@ def test_workers_stop_with_ctrl_c_though_streams_are_open(launch):
     assert "Traceback" not in running.text
 
 
+@pytest.mark.parametrize("args", [["--workers", "2"], ["--debug"]], ids=["workers", "reload"])
+def test_ctrl_c_while_processes_start_is_no_traceback(launch, args):
+    running = run_of(launch, *args)
+    running.wait_for(" * Debug mode")
+
+    running.stop()
+
+    assert "Traceback" not in running.text
+    assert "KeyboardInterrupt" not in running.text
+
+
 def test_workers_that_cannot_start_are_the_end(launch):
     running = run_of(launch, "--workers", "2", source="1 / 0\n")
 

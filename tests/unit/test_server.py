@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import click
@@ -25,12 +26,15 @@ from erlen.server import ListenError, Settings, Target, ignoring_calls_of_run, p
 from erlen.server import addresses as addresses_module
 from erlen.server.addresses import close, listen, open_inherited, urls_of
 from erlen.server.failing import Broken, Forgiving
+from erlen.server.interrupts import accept_ctrl_c, holding_back_ctrl_c
 from erlen.server.output import AccessFormatter, MessageFormatter, News, banner, log_config, where
 from erlen.server.protocols.leaving import close_later
 from erlen.server.reloading import CHANGED, Lineage, Supervisor, watch
 from erlen.server.serving import FORCED, Config, make_config
 from erlen.server.watching import Watcher, files_of, shown
 
+REPOSITORY = f"{Path(__file__).parents[2]}/*"
+"""These tests are loaded too; nobody shall interfere who edits them meanwhile."""
 LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 
@@ -819,6 +823,37 @@ def test_a_folder_that_is_gone_is_no_problem(tmp_path):
     assert Watcher([str(tmp_path / "gone")]).look() is None
 
 
+def test_a_ctrl_c_waits_until_it_can_be_answered():
+    answered = []
+    before = signal.signal(signal.SIGINT, lambda *args: answered.append(True))
+    try:
+        with holding_back_ctrl_c():
+            os.kill(os.getpid(), signal.SIGINT)
+            inside = list(answered)
+            accept_ctrl_c()
+            accepted = list(answered)
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert (inside, accepted, answered) == ([], [True], [True, True])
+
+
+def test_a_ctrl_c_is_answered_at_once_where_signals_cannot_wait(monkeypatch):
+    monkeypatch.delattr(signal, "pthread_sigmask")
+    answered = []
+    before = signal.signal(signal.SIGINT, lambda *args: answered.append(True))
+    try:
+        with holding_back_ctrl_c():
+            os.kill(os.getpid(), signal.SIGINT)
+            inside = list(answered)
+        accept_ctrl_c()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert inside == [True]
+
+
 def test_looking_takes_a_small_part_of_the_time(project):
     watcher = Watcher([str(project)])
 
@@ -882,7 +917,7 @@ def supervise(tmp_path, monkeypatch, capfd):
 
     def begin(code, **options):
         monkeypatch.setattr(sys, "orig_argv", ["python", "-S", "-c", code])
-        watcher = Watcher([str(tmp_path)])
+        watcher = Watcher([str(tmp_path)], exclude_patterns=[REPOSITORY])
         watcher.pause = 0.05
         supervisor = Supervisor([sock], watcher, **options)
         begin.supervisor = supervisor
@@ -1016,7 +1051,7 @@ def test_a_signal_ends_waiting_for_a_change(supervise):
 def test_a_change_is_told_once(project):
     told = []
     happened = threading.Event()
-    watcher = Watcher([str(project)])
+    watcher = Watcher([str(project)], exclude_patterns=[REPOSITORY])
     watch(watcher, Lineage(os.getppid(), 0, []), lambda file: (told.append(file), happened.set()))
 
     touch(project / "app.py")
@@ -1028,7 +1063,8 @@ def test_a_change_is_told_once(project):
 def test_a_parent_that_is_gone_is_told_too(project):
     told = []
     happened = threading.Event()
-    watch(Watcher([]), Lineage(-1, 0, []), lambda file: (told.append(file), happened.set()))
+    watcher = Watcher(exclude_patterns=[REPOSITORY])
+    watch(watcher, Lineage(-1, 0, []), lambda file: (told.append(file), happened.set()))
 
     assert happened.wait(20)
     assert told == [None]
@@ -1273,7 +1309,9 @@ def child(tmp_path, monkeypatch, capfd):
 
     def begin(load, generation=1, **options):
         os.environ["ERLEN_RELOADER"] = f"{os.getppid()}/{generation}/{os.dup(sock.fileno())}"
-        settings = Settings(reload=True, **{"debug": True, **options})
+        settings = Settings(
+            reload=True, exclude_patterns=(REPOSITORY,), **{"debug": True, **options}
+        )
         target = Target(name="x", load=load, folders=[str(tmp_path)])
         return start(target, settings)
 

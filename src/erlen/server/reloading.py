@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any
 
 from .addresses import open_inherited
+from .interrupts import accept_ctrl_c, holding_back_ctrl_c
 from .output import say
 from .watching import Watcher, shown
 
@@ -60,6 +61,7 @@ class Lineage:
         text = os.environ.pop(_VARIABLE, None)
         if text is None:
             return None
+        accept_ctrl_c()
         parent, generation, numbers = text.split("/")
         sockets = [open_inherited(int(number)) for number in numbers.split(",")]
         return cls(int(parent), int(generation), sockets)
@@ -118,8 +120,9 @@ class Supervisor:
         else:
             options["pass_fds"] = numbers
         command = [sys.executable, *sys.orig_argv[1:]]
-        child: subprocess.Popen[Any] = subprocess.Popen(command, **options)
-        self._child = child
+        with holding_back_ctrl_c():
+            child: subprocess.Popen[Any] = subprocess.Popen(command, **options)
+            self._child = child
         if self.stopping:
             child.terminate()
         return child.wait()

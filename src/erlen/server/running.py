@@ -95,8 +95,8 @@ def run(app: App, host: str | None = None, port: int | None = None, **options: A
 
 def start(target: Target, settings: Settings) -> int:
     """Serve *target* until it is stopped, and return the exit code of this process."""
-    lineage = Lineage.of_this_process()
     try:
+        lineage = Lineage.of_this_process()
         if lineage is not None:
             return _serve_as_child(target, settings, lineage)
         if settings.reload:

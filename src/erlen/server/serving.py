@@ -17,6 +17,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from ..app import App
 from ..typing import ASGIApp
 from .ending import end_soon
+from .interrupts import accept_ctrl_c, holding_back_ctrl_c
 from .output import log_config
 from .protocols import protocol
 from .settings import Settings
@@ -40,6 +41,7 @@ class Config(uvicorn.Config):
 
     def load(self) -> None:
         """Load the app; called in the process that serves, when its signals are handled."""
+        accept_ctrl_c()
         super().load()
         if threading.current_thread() is threading.main_thread():
             _answer_ctrl_c(self)
@@ -83,6 +85,25 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
         # A stop that was asked for and went well is no failure: exit code 0.
         self._captured_signals.clear()
+
+
+class _Workers(Multiprocess):
+    """Several processes, started so that a Ctrl+C does not meet them half imported."""
+
+    def init_processes(self) -> None:
+        """Start all of them."""
+        with holding_back_ctrl_c():
+            super().init_processes()
+
+    def keep_subprocess_alive(self) -> None:
+        """Start those anew that died."""
+        with holding_back_ctrl_c():
+            super().keep_subprocess_alive()
+
+    def handle_signals(self) -> None:
+        """Start new ones, if a signal asked for that."""
+        with holding_back_ctrl_c():
+            super().handle_signals()
 
 
 def make_config(app: ASGIApp | str, settings: Settings) -> Config:
@@ -134,7 +155,7 @@ def serve_with_workers(factory: str, settings: Settings, sockets: list[socket.so
 
     Returns the exit code: not 0 if they could not start.
     """
-    supervisor = Multiprocess(make_config(factory, settings), sockets)
+    supervisor = _Workers(make_config(factory, settings), sockets)
     supervisor.run()
     failed = any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
     return STARTUP_FAILURE if failed else 0
