@@ -345,7 +345,7 @@ class App(Registrar, Starlette):
         include(self, blueprint, options)
         self.frozen = False
 
-    def take_app_wide(self, blueprint: Blueprint) -> None:
+    def take_app_wide(self, blueprint: Blueprint, options: Mapping[str, Any]) -> None:
         """Take what *blueprint* registered for the whole app."""
         for kind, functions in blueprint.app_registry.template.items():
             self.registry.template[kind].update(functions)

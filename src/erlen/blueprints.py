@@ -26,7 +26,7 @@ class BlueprintApp(Protocol):
     blueprints: dict[str, Any]
 
     def add_rule(self, rule: Rule) -> None: ...
-    def take_app_wide(self, blueprint: Any) -> None: ...
+    def take_app_wide(self, blueprint: Any, options: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +320,7 @@ def include(
         app.registry.prefixed_options.append((prefix, name))
     app.registry.include(blueprint.registry, name=name, rewrite=registration.place)
     if first:
-        _include_app_wide(app, blueprint)
+        _include_app_wide(app, blueprint, options)
     blueprint.registered_on = getattr(app, "name", "an app")
     for function in blueprint.deferred_functions:
         function(registration)
@@ -346,11 +346,11 @@ def _placed(
     return prefix, subdomain
 
 
-def _include_app_wide(app: BlueprintApp, blueprint: Blueprint) -> None:
+def _include_app_wide(app: BlueprintApp, blueprint: Blueprint, options: Mapping[str, Any]) -> None:
     """Copy what a blueprint registered for the whole app."""
     shared = blueprint.app_registry
     for kind in HOOK_KINDS:
         app.registry.hooks[kind][""].extend(shared.hooks[kind][""])
     for code, handlers in shared.error_handlers[""].items():
         app.registry.error_handlers[""][code].update(handlers)
-    app.take_app_wide(blueprint)
+    app.take_app_wide(blueprint, options)

@@ -111,13 +111,13 @@ class Erlen(App):
 
         return traceback_page(error, scope)
 
-    def take_app_wide(self, blueprint: blueprints.Blueprint) -> None:
+    def take_app_wide(self, blueprint: blueprints.Blueprint, options: Mapping[str, Any]) -> None:
         """Take what *blueprint* registered for the whole app, its commands too."""
-        super().take_app_wide(blueprint)
+        super().take_app_wide(blueprint, options)
         commands = blueprint.__dict__.get("_cli")
         if commands is None or not commands.commands:
             return
-        group = getattr(blueprint, "cli_group", _UNSET)
+        group = options.get("cli_group", getattr(blueprint, "cli_group", _UNSET))
         if group is None:
             self.cli.commands.update(commands.commands)
         else:

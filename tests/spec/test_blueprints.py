@@ -275,3 +275,24 @@ async def test_a_blueprint_may_decide_how_its_errors_look():
 
 def test_a_blueprint_can_be_printed():
     assert repr(Blueprint("shop", "x")) == "<Blueprint 'shop'>"
+
+
+@pytest.mark.parametrize(
+    ("made", "registered", "command"),
+    [
+        ({}, {}, ["shop", "greet"]),
+        ({"cli_group": "store"}, {}, ["store", "greet"]),
+        ({"cli_group": "store"}, {"cli_group": "market"}, ["market", "greet"]),
+        ({}, {"cli_group": None}, ["greet"]),
+    ],
+)
+def test_commands_of_a_blueprint_have_a_group_that_can_be_named(made, registered, command):
+    app, shop = Erlen("commands"), Blueprint("shop", "commands", **made)
+
+    @shop.cli.command()
+    def greet():
+        print("hello")
+
+    app.register_blueprint(shop, **registered)
+
+    assert app.test_cli_runner().invoke(args=command).output == "hello\n"
