@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
 
 from starlette.requests import HTTPConnection
@@ -306,10 +306,11 @@ class Connection:
         """What the lifespan put into its state."""
         return cast("Mapping[str, Any]", self.scope.get("state", {}))
 
-    @property
-    def starlette(self) -> HTTPConnection:
-        """The same connection as Starlette shows it, with our session."""
-        return _Shown(self.scope)
+    if TYPE_CHECKING:
+
+        @property
+        def starlette(self) -> HTTPConnection:
+            """The same connection as Starlette shows it, with our session."""
 
     def _time(self, name: str) -> datetime | None:
         return parse_date(self.headers.get(name) or "")
@@ -325,9 +326,3 @@ def session_of(shown: HTTPConnection) -> dict[str, Any]:
     if context is not None:
         return cast("dict[str, Any]", context.session)
     return cast("dict[str, Any]", shown.scope["session"])
-
-
-class _Shown(HTTPConnection):
-    @property
-    def session(self) -> dict[str, Any]:
-        return session_of(self)

@@ -112,8 +112,6 @@ class HTTPException(StarletteHTTPException):
 
     def get_response(self) -> Response:
         """Return the answer for people: *response* if there is one, else a small page."""
-        if isinstance(self.response, Response):
-            return self.response
         if self.response is not None:
             return adopted(self.response)
         return Response(self.get_body(), self.code, self.get_headers())
@@ -503,7 +501,10 @@ abort: Callable[..., NoReturn] = Aborter()
 
 
 def adopted(foreign: StarletteResponse) -> Response:
-    """Return a plain Starlette response as one of ours, headers and body shared."""
+    """Return a plain Starlette response as one of ours, headers and body shared.
+
+    One that is ours is returned as it is.
+    """
     if isinstance(foreign, Response):
         return foreign
     response = Response()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -192,12 +192,6 @@ class Registry:
             self.options[_join(name, scope)] = options
         for kind, functions in other.template.items():
             self.template[kind].update(functions)
-
-    def all_hooks(self) -> Iterator[Hook]:
-        """Yield every hook, of every kind and scope."""
-        for table in self.hooks.values():
-            for hooks in table.values():
-                yield from hooks
 
 
 def _join(name: str, scope: str) -> str:
