@@ -311,6 +311,7 @@ class Connection:
         @property
         def starlette(self) -> HTTPConnection:
             """The same connection as Starlette shows it, with our session."""
+            raise NotImplementedError
 
     def _time(self, name: str) -> datetime | None:
         return parse_date(self.headers.get(name) or "")
