@@ -828,11 +828,11 @@ def test_a_ctrl_c_waits_until_it_can_be_answered():
     before = signal.signal(signal.SIGINT, lambda *args: answered.append(True))
     try:
         with holding_back_ctrl_c():
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             inside = list(answered)
             accept_ctrl_c()
             accepted = list(answered)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -845,7 +845,7 @@ def test_a_ctrl_c_is_answered_at_once_where_signals_cannot_wait(monkeypatch):
     before = signal.signal(signal.SIGINT, lambda *args: answered.append(True))
     try:
         with holding_back_ctrl_c():
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             inside = list(answered)
         accept_ctrl_c()
     finally:
