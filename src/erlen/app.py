@@ -115,7 +115,9 @@ class App(Registrar, Starlette):
             root_path=root_path,
         )
         self.errors = _checked_errors(errors)
-        self.instance_path = _checked_instance_path(instance_path, import_name, self.root_path)
+        if instance_path is None:
+            instance_path = self.auto_find_instance_path()
+        self.instance_path = _checked_instance_path(instance_path)
         self.config = self.make_config(instance_relative_config)
         self._collect()
         Starlette.__init__(
@@ -639,9 +641,7 @@ def _checked_errors(errors: str) -> str:
     return errors
 
 
-def _checked_instance_path(path: str | None, import_name: str, root_path: str) -> str:
-    if path is None:
-        return instance_path_of(import_name, root_path)
+def _checked_instance_path(path: str) -> str:
     if not os.path.isabs(path):
         raise SetupValueError(
             "If an instance path is provided it must be absolute. A relative path was given"
