@@ -118,13 +118,10 @@ class MethodView(View):
 
     def dispatch_request(self, **values: Any) -> Any:
         """Call the method for the method of the request."""
+        allowed = {name.upper() for name in self.methods or () if hasattr(self, name.lower())}
         method = request.method
-        allowed = {name.upper() for name in self.methods or ()}
-        if method not in allowed and not (method == "HEAD" and "GET" in allowed):
+        if method == "HEAD" and method not in allowed:
+            method = "GET"
+        if method not in allowed:
             raise MethodNotAllowed(allowed)
-        handler = getattr(self, method.lower(), None)
-        if handler is None and method == "HEAD":
-            handler = getattr(self, "get", None)
-        if handler is None:
-            raise MethodNotAllowed(allowed)
-        return handler(**values)
+        return getattr(self, method.lower())(**values)

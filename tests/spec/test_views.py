@@ -200,3 +200,37 @@ async def test_options_of_a_view_class_can_be_switched_off():
     app.add_url_rule("/", view_func=Quiet.as_view("quiet"))
 
     assert (await app.test_client().options("/")).status_code == 405
+
+
+@pytest.mark.parametrize("colour", ["async def", "def"])
+async def test_a_method_that_is_named_and_not_written_is_a_405(colour):
+    class Notes(MethodView):
+        methods = ["GET", "PUT"]  # noqa: RUF012
+
+        if colour == "async def":
+
+            async def get(self):
+                return "get"
+        else:
+
+            def get(self):
+                return "get"
+
+    app = Erlen("views")
+    app.add_url_rule("/", view_func=Notes.as_view("notes"))
+    client = app.test_client()
+
+    assert (await client.get("/")).text == "get"
+    refused = await client.put("/")
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET")
+
+
+async def test_a_method_view_without_methods_answers_none():
+    class Empty(MethodView):
+        pass
+
+    app = Erlen("views")
+    app.add_url_rule("/", view_func=Empty.as_view("empty"))
+
+    assert Empty.methods is None
+    assert (await app.test_client().get("/")).status_code == 405
