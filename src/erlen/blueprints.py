@@ -49,7 +49,7 @@ class Registration:
         """Add a rule to the app, under the prefix and the name of the blueprint."""
         scratch = Blueprint("scratch", self.blueprint.import_name)
         scratch.add_url_rule(rule, endpoint, view_func, **options)
-        self.app.registry.include(scratch.registry, name=self.name, rewrite=self.place)
+        self.app.registry.include(scratch.registry, name=self.name, place=self.place)
 
     def place(self, rule: Rule) -> None:
         """Give *rule* its place in the app."""
@@ -318,7 +318,7 @@ def include(
     app.blueprints[name] = blueprint
     if prefix and "" in blueprint.registry.options:
         app.registry.prefixed_options.append((prefix, name))
-    app.registry.include(blueprint.registry, name=name, rewrite=registration.place)
+    app.registry.include(blueprint.registry, name=name, place=registration.place)
     if first:
         _include_app_wide(app, blueprint, options)
     blueprint.registered_on = getattr(app, "name", "an app")

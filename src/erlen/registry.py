@@ -173,15 +173,12 @@ class Registry:
                         return handlers[kind]
         return None
 
-    def include(
-        self, other: Registry, *, name: str, rewrite: Callable[[Rule], Rule | None]
-    ) -> None:
-        """Copy *other* under *name*; *rewrite* gives its rules their place here."""
+    def include(self, other: Registry, *, name: str, place: Callable[[Rule], None]) -> None:
+        """Copy *other* under *name*; *place* puts each of its rules where it belongs."""
         for endpoint, view in other.views.items():
             self.views[f"{name}.{endpoint}"] = view
         for rule in other.rules:
-            if (moved := rewrite(rule)) is not None:
-                self.rules.append(moved)
+            place(rule)
         for kind, table in other.hooks.items():
             for scope, hooks in table.items():
                 self.hooks[kind][_join(name, scope)].extend(hooks)

@@ -296,3 +296,19 @@ def test_commands_of_a_blueprint_have_a_group_that_can_be_named(made, registered
     app.register_blueprint(shop, **registered)
 
     assert app.test_cli_runner().invoke(args=command).output == "hello\n"
+
+
+async def test_nested_blueprints_join_their_subdomains():
+    app = Erlen("shop", subdomain_matching=True)
+    app.config["SERVER_NAME"] = "example.test"
+    shop, tea = Blueprint("shop", "shop", subdomain="shop"), Blueprint("tea", "shop")
+    cart = Blueprint("cart", "shop", subdomain="cart")
+    for blueprint in (tea, cart):
+        blueprint.add_url_rule("/", "where", lambda: request.host)
+        shop.register_blueprint(blueprint, url_prefix=f"/{blueprint.name}")
+    app.register_blueprint(shop)
+    client = app.test_client()
+
+    assert (await client.get("/cart/", "http://cart.shop.example.test")).status_code == 200
+    assert (await client.get("/tea/", "http://shop.example.test")).status_code == 200
+    assert (await client.get("/cart/", "http://shop.example.test")).status_code == 404
