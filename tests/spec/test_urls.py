@@ -161,3 +161,36 @@ def test_of_several_rules_the_one_for_the_method_of_the_request_is_preferred():
         assert url_for("item", _method="POST") == "/write"
     with app.test_request_context("/write", method="POST"):
         assert url_for("item") == "/write"
+
+
+def test_a_view_that_was_not_registered_has_no_url(app):
+    async def stranger(): ...
+
+    with app.test_request_context(), pytest.raises(BuildError, match="stranger"):
+        url_for(stranger)
+
+
+def test_a_relative_endpoint_needs_a_request(app):
+    with app.app_context(), pytest.raises(ContextError, match=r"'\.show'.*outside of a request"):
+        url_for(".show")
+
+
+def test_a_build_error_handler_may_raise_another_build_error(app):
+    def other(error, endpoint, values):
+        raise BuildError("renamed", values, None, [])
+
+    app.url_build_error_handlers.append(other)
+
+    with app.test_request_context(), pytest.raises(BuildError, match="renamed") as raised:
+        url_for("missing")
+    assert raised.value.__cause__.endpoint == "missing"
+
+
+def test_the_last_build_error_handler_may_still_know_better(app):
+    def other(error, endpoint, values):
+        raise BuildError("renamed", values, None, [])
+
+    app.url_build_error_handlers += [other, lambda error, endpoint, values: "/found"]
+
+    with app.test_request_context():
+        assert url_for("missing") == "/found"
