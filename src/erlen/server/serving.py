@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -92,6 +93,11 @@ class _Workers(Multiprocess):
 
     def init_processes(self) -> None:
         """Start all of them."""
+        if sys.platform != "win32":
+            from multiprocessing import resource_tracker
+
+            # WHY: the first process brings this one along, which lifts the block of the signal.
+            resource_tracker.ensure_running()
         with holding_back_ctrl_c():
             super().init_processes()
 
