@@ -10,6 +10,7 @@ import pytest
 
 from erlen import (
     Erlen,
+    WebSocketDisconnect,
     after_this_request,
     copy_current_app_context,
     copy_current_request_context,
@@ -351,3 +352,83 @@ async def test_after_this_request_may_be_async():
         return "x"
 
     assert (await app.test_client().get("/")).headers["X-Mark"] == "1"
+
+
+def test_app_contexts_are_announced_when_they_are_entered_and_left():
+    app = Erlen("signals")
+    log = []
+
+    async def pushed(sender):
+        log.append(("pushed", current_app.name))
+
+    def popped(sender):
+        log.append(("popped", sender.name))
+
+    with appcontext_pushed.connected_to(pushed, app), appcontext_popped.connected_to(popped, app):
+        with app.app_context() as context, context:
+            log.append("inside")
+
+    assert log == [("pushed", "signals"), "inside", ("popped", "signals")]
+
+
+async def test_an_async_context_that_is_entered_twice_is_torn_down_once():
+    app = Erlen("nested")
+    log = []
+
+    @app.teardown_appcontext
+    async def torn(error):
+        log.append(error)
+
+    context = app.app_context()
+    async with context, context:
+        pass
+
+    assert log == [None]
+
+
+async def test_a_websocket_that_is_over_cannot_be_used():
+    app = Erlen("late")
+    over = asyncio.Event()
+    tasks = []
+
+    async def later():
+        await over.wait()
+        with pytest.raises(ContextError, match="is over"):
+            _ = websocket.path
+        return "refused"
+
+    @app.websocket("/")
+    async def view():
+        await websocket.accept()
+        tasks.append(asyncio.create_task(later()))
+
+    async with app.test_client().websocket("/") as ws:
+        with pytest.raises(WebSocketDisconnect):
+            await ws.receive()
+    over.set()
+
+    assert await tasks[0] == "refused"
+
+
+def test_a_context_that_is_over_has_no_session():
+    app = Erlen("late")
+    with app.test_request_context() as context:
+        assert context.session is context.untouched_session
+
+    with pytest.raises(ContextError, match="is over"):
+        _ = context.session
+
+
+def test_after_its_request_starlette_shows_the_session_of_who_is_around_the_app():
+    app = Erlen("none")
+    kept = []
+
+    @app.get("/")
+    def view():
+        kept.append(current_request())
+        return ""
+
+    scope = {"session": {"user": "ada"}}
+    app.sync_test_client(scope_base=scope).get("/")
+
+    assert kept[0].starlette.session == {"user": "ada"}

@@ -9,7 +9,9 @@ import pytest
 
 from erlen import Erlen, Markup, flash, get_flashed_messages, request, session
 from erlen.errors import ContextError
+from erlen.proxies import current
 from erlen.sessions import SecureCookieSession, SessionInterface
+from erlen.signals import appcontext_pushed
 
 
 def app_with_session(**config):
@@ -230,3 +232,45 @@ async def test_a_session_is_no_part_of_a_context_that_is_over():
         session["value"] = request.path
     with pytest.raises(ContextError):
         _ = session["value"]
+
+
+async def test_any_dict_may_be_a_session():
+    class Dict(dict):
+        modified = permanent = new = False
+
+    class Plain(Store):
+        def open_session(self, app, request):
+            return Dict(user="ada")
+
+        def save_session(self, app, session, response):
+            response.headers["X-User"] = session["user"]
+
+    app = Erlen("plain")
+    app.session_interface = Plain()
+
+    @app.get("/")
+    async def index():
+        return session["user"]
+
+    response = await app.test_client().get("/")
+
+    assert (response.text, response.headers["X-User"]) == ("ada", "ada")
+
+
+async def test_a_session_is_opened_once_however_early_it_is_wanted():
+    class Counting(AsyncStore):
+        opened = 0
+
+        async def open_session(self, app, request):
+            self.opened += 1
+            return await super().open_session(app, request)
+
+    app = app_with_session()
+    app.session_interface = Counting()
+
+    async def early(sender):
+        await current.get().open_session()
+
+    with appcontext_pushed.connected_to(early, app):
+        assert (await app.test_client().get("/get")).text == "nothing"
+    assert app.session_interface.opened == 1
