@@ -327,3 +327,18 @@ async def test_a_task_that_does_not_end_is_cancelled_at_shutdown():
 def test_a_task_needs_a_loop():
     with pytest.raises(RuntimeError, match=r"async with app\.serving"):
         Erlen("task").add_background_task(print)
+
+
+async def test_a_while_serving_generator_yields_once():
+    app = Erlen("greedy")
+
+    @app.while_serving
+    async def greedy():
+        yield
+        yield
+
+    with pytest.raises(
+        RuntimeError, match=r"greedy' \(test_lifespan.py:\d+\) yields more than once"
+    ):
+        async with app.serving():
+            pass

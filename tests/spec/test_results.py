@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 from collections import UserString
+from typing import NamedTuple
 
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
@@ -295,3 +297,45 @@ async def test_a_foreign_response_keeps_its_background_task():
 
     assert (await get(view)).text == "x"
     assert done == [1]
+
+
+async def test_a_named_tuple_is_a_tuple():
+    class Answer(NamedTuple):
+        body: str
+        status: int
+
+    app = Erlen("tuples")
+    app.add_url_rule("/", "index", lambda: Answer("short and stout", 418))
+
+    response = await app.test_client().get("/")
+
+    assert (response.text, response.status_code) == ("short and stout", 418)
+
+
+async def test_a_response_class_of_its_own_is_made_of_json_too():
+    class Counted(Response):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.headers["X-Counted"] = "yes"
+
+    class App(Erlen):
+        response_class = Counted
+
+    app = App("own")
+    app.add_url_rule("/", "index", lambda: {"tea": "green"})
+
+    response = await app.test_client().get("/")
+
+    assert (response.json, response.headers["X-Counted"]) == ({"tea": "green"}, "yes")
+    assert response.headers["Content-Type"] == "application/json"
+
+
+async def test_a_future_that_nobody_awaited_is_named(caplog):
+    app = Erlen("future")
+
+    @app.get("/")
+    async def index():
+        return asyncio.get_running_loop().create_future()
+
+    assert (await app.test_client().get("/")).status_code == 500
+    assert "returned Future, which nobody awaited" in caplog.text

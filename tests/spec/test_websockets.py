@@ -469,3 +469,51 @@ async def test_a_foreign_websocket_route_is_served():
 
     async with app.test_client().websocket("/ws") as ws:
         assert await ws.receive() == "nobody"
+
+
+async def test_a_websocket_shows_what_a_request_shows_of_its_line():
+    seen = []
+
+    async def view():
+        seen.append((repr(current_websocket()), websocket.args["a"], websocket.values["a"]))
+        seen.append((websocket.scheme, websocket.is_secure, websocket.url, websocket.path))
+        await websocket.accept()
+
+    async with app_with(view).test_client().websocket("/ws?a=1") as ws:
+        with pytest.raises(WebSocketDisconnect):
+            await ws.receive()
+
+    assert seen == [
+        ("<WebSocket 'ws://localhost/ws?a=1' [WEBSOCKET]>", "1", "1"),
+        ("ws", False, "ws://localhost/ws?a=1", "/ws"),
+    ]
+
+
+async def test_a_client_that_leaves_before_it_is_accepted_is_a_disconnect():
+    seen, sent = [], []
+
+    async def view():
+        with pytest.raises(WebSocketDisconnect) as raised:
+            await websocket.accept()
+        seen.append((raised.value.code, websocket.closed, websocket.close_code))
+
+    async def receive():
+        return {"type": "websocket.disconnect", "code": 1001}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": "/ws", "headers": []}
+    await app_with(view)(scope, receive, send)
+
+    assert (seen, sent) == ([(1001, True, 1001)], [])
+
+
+async def test_json_is_sent_of_values_or_of_keywords():
+    async def view():
+        with pytest.raises(TypeError, match="values or keywords, not both"):
+            await websocket.send_json(1, a=2)
+        await websocket.send_json(3)
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        assert await ws.receive_json() == 3
