@@ -1068,3 +1068,11 @@ async def test_the_fallback_is_conditional_too(folder):
     response = await static(folder, "others", asked, fallback="index.html")
 
     assert response.status_code == 304
+
+
+def test_what_was_read_ahead_is_part_of_the_whole(folder):
+    stream = FileStream(str(folder / "big.bin"))
+    stream.fetch()
+
+    assert stream.read_all() == BIG
+    assert stream.exhausted

@@ -1262,3 +1262,8 @@ def test_a_response_is_freed_without_the_collector():
         assert alive() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("name", ["content_type", "vary", "date"])
+def test_a_field_can_be_looked_at_on_the_class(name):
+    assert getattr(Response, name).name == name.replace("_", "-")
