@@ -49,14 +49,19 @@ class Served:
         self.reached = False
         """Whether there was a suspension number *cancel_at*."""
         self.never = asyncio.Event()
+        self.hold: asyncio.Event | None = None
+        """What the client waits for before it leaves."""
         self.changed = asyncio.Event()
 
     async def receive(self) -> Message:
         await asyncio.sleep(0)
         if self.received == len(self.script):
             await self.never.wait()
+        message = self.script[self.received]
+        if self.hold is not None and message["type"].endswith(".disconnect"):
+            await self.hold.wait()
         self.received += 1
-        return self.script[self.received - 1]
+        return message
 
     async def send(self, message: Message) -> None:
         await asyncio.sleep(0)
@@ -103,6 +108,12 @@ class Served:
         if number == self.cancel_at:
             self.reached = True
             self.task.cancel()
+
+    @property
+    def left(self) -> bool:
+        """Whether the app was told that the client is gone."""
+        told = self.script[: self.received]
+        return any(message["type"].endswith(".disconnect") for message in told)
 
     def types(self) -> list[str]:
         return [message["type"].rpartition(".")[2] for message in self.sent]
@@ -179,11 +190,12 @@ class Exchange(Served):
     def check(self) -> None:
         """Assert what is true of every exchange, whatever went wrong in it.
 
-        One start and a complete body, or an error for the server, which closes the connection.
+        One start and a complete body, or an error for the server, which closes the connection;
+        or the client closed it.
         """
         assert self.wrongs == []
         assert self.left_behind is None
-        gone = self.breaks_at is not None
+        gone = self.breaks_at is not None or self.left
         assert self.complete or self.error is not None or gone, self.sent
 
 
@@ -236,12 +248,6 @@ class Conversation(Served):
                 return "a denial response that the server does not know"
             return "a denial after accept" if "websocket.accept" in types else None
         return "an unknown message"
-
-    @property
-    def left(self) -> bool:
-        """Whether the app was told that the client is gone."""
-        told = self.script[: self.received]
-        return any(message["type"] == "websocket.disconnect" for message in told)
 
     @property
     def code(self) -> int | None:

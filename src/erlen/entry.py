@@ -6,6 +6,7 @@ given: a bound method there would keep the app alive for ever.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -146,6 +147,8 @@ def _look_at_origin(app: Any, scope: Scope) -> HTTPException | None:
 
 def guard(stack: ASGIApp) -> ASGIApp:
     """Answer what even the pipeline could not, around the user's middleware."""
+    if stack is not serve:
+        stack = _noting_what_is_sent(stack)
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         app = scope["app"]  # now, because a mounted app puts itself there
@@ -153,14 +156,36 @@ def guard(stack: ASGIApp) -> ASGIApp:
             await stack(scope, receive, send)
         except Exception as error:
             propagate = app.testing or app.config["PROPAGATE_EXCEPTIONS"]
-            served = scope["type"] in ("http", "websocket")
-            if propagate or not served or "erlen.sending" in scope:
+            sent: str | None = scope.get("erlen.sent")
+            served = scope["type"] == "websocket" or (scope["type"] == "http" and sent is None)
+            if propagate or not served:
                 raise
             app.log_exception(error, Context(app, scope))
             if scope["type"] == "http":
                 await app.render_failure(error, scope)(scope, receive, send)
+            elif sent in (None, "websocket.accept", "websocket.send"):
+                with suppress(OSError):
+                    await send({"type": "websocket.close", "code": 1011, "reason": ""})
 
     return guarded
+
+
+def _noting_what_is_sent(stack: ASGIApp) -> ASGIApp:
+    """Note it in the scope that comes in: middleware may answer, or hand on a copy of it."""
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        async def noting_send(message: Message) -> None:
+            if message["type"] not in _INFORMATIONAL:
+                scope["erlen.sent"] = message["type"]
+            await send(message)
+
+        await stack(scope, receive, noting_send)
+
+    return noting
+
+
+_INFORMATIONAL = frozenset({"http.response.push", "http.response.early_hint"})
+"""What may be sent before a response."""
 
 
 async def _answer_foreign(context: Context[Any]) -> Foreign:
@@ -175,22 +200,8 @@ async def _answer_foreign(context: Context[Any]) -> Foreign:
 async def _converse_foreign(context: Context[Any]) -> None:
     """Let a route that is not ours converse; its errors are those of a view of ours."""
     websocket = context.websocket
-
-    async def receive() -> Message:
-        message = await context.receive()
-        if message["type"] == "websocket.disconnect":
-            websocket.closed = True
-        return message
-
-    async def send(message: Message) -> None:
-        if message["type"] == "websocket.accept":
-            websocket.accepted = True
-        elif message["type"] in ("websocket.close", "websocket.http.response.start"):
-            websocket.closed = True
-        await context.send(message)
-
     try:
-        await _hand_over(context, receive, send)
+        await _hand_over(context, websocket.receive_message, websocket.send_message)
     except StarletteWebSocketDisconnect:
         websocket.closed = True
     except WebSocketException as error:

@@ -8,6 +8,7 @@ from itertools import takewhile
 from typing import Any, Protocol, cast
 
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect as StarletteClientDisconnect
 
 from .binding import Binding, OnLoop, Step
 from .concurrency import WorkerPool, is_async
@@ -17,6 +18,7 @@ from .errors import place_of
 from .exceptions import (
     BadRequest,
     BadRequestKeyError,
+    ClientDisconnected,
     HTTPException,
     InternalServerError,
     RequestRedirect,
@@ -234,6 +236,8 @@ class Flow:
     async def recover(self, context: Context[Any], error: Exception) -> Response:
         """Turn an error of a hook or a view into a response, or raise it again."""
         app = context.app
+        if isinstance(error, StarletteClientDisconnect):
+            error = ClientDisconnected("The client left before its request was complete.")
         if isinstance(error, WrongResult):
             error = _naming_the_view(context, error)
         if isinstance(error, BadRequestKeyError) and (
@@ -346,8 +350,11 @@ class Flow:
         receive = context.receive
         if response.stream is not None and context.kind == "http":
             receive = context.request.until_disconnect
-        context.scope["erlen.sending"] = True
-        await response(context.scope, receive, context.send)
+        context.scope["erlen.sent"] = "http.response.start"
+        try:
+            await response(context.scope, receive, context.send)
+        except ClientDisconnected:
+            return  # a stream that reads its request: nobody is there to hear the rest
 
     async def send_foreign(self, context: Context[Any], app: ASGIApp) -> None:
         """Let somebody else's ASGI app answer.
@@ -373,7 +380,8 @@ class Flow:
                     current.set(theirs)
                 status = head.status_code
                 message = {**message, "status": status, "headers": head.raw_headers}
-                begun = scope["erlen.sending"] = True
+                scope["erlen.sent"] = message["type"]
+                begun = True
             await send(message)
 
         receive = context.receive
@@ -383,6 +391,8 @@ class Flow:
             await app(scope, receive, send_finished)
         except Exception as error:
             if begun:
+                if isinstance(error, StarletteClientDisconnect):
+                    return
                 raise
             await self.send(context, await self.rescue(context, error))
 

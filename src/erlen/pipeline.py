@@ -206,7 +206,7 @@ def _bare(
             except Exception as error:
                 response = await flow.rescue(context, error)
             if response.stream is None:
-                context.scope["erlen.sending"] = True
+                context.scope["erlen.sent"] = "http.response.start"
                 await response(context.scope, context.receive, context.send)
             else:
                 await flow.send(context, response)
@@ -345,6 +345,7 @@ def _websocket(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) 
             failure = error
             if not websocket.closed:
                 await websocket.close(1011)
+            context.scope["erlen.sent"] = "websocket.close"
             raise
         finally:
             if "erlen.keep" not in context.scope:
@@ -406,8 +407,9 @@ def _close_code(response: Response | None) -> int:
 
 async def _deny(context: Context[Any], websocket: WebSocket, response: Response) -> None:
     """Refuse a websocket with a response, where the server can send one; else with a 403."""
-    if "websocket.http.response" in context.scope.get("extensions", {}):
+    if "websocket.http.response" in (context.scope.get("extensions") or {}):
         websocket.closed = True
-        await response(context.scope, context.receive, context.send)
+        answer = response.app if isinstance(response, Foreign) else response
+        await answer(context.scope, context.receive, context.send)
     else:
         await websocket.close()

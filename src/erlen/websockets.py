@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 from starlette.websockets import WebSocket as StarletteWebSocket
@@ -14,6 +15,8 @@ from .signals import announce, websocket_received, websocket_sent
 from .typing import Message, Receive, Scope, Send
 
 __all__ = ["WebSocket", "WebSocketDisconnect"]
+
+_CONNECT = "websocket.connect"
 
 
 class WebSocketDisconnect(Exception):
@@ -33,6 +36,7 @@ class WebSocket(Connection):
 
     __slots__ = (
         "_accepting",
+        "_connected",
         "_receive",
         "_send",
         "accepted",
@@ -49,6 +53,7 @@ class WebSocket(Connection):
         self._receive = receive
         self._send = send
         self._accepting: asyncio.Lock | None = None
+        self._connected = False
         self.accepted = False
         """Whether the handshake is done."""
         self.closed = False
@@ -68,7 +73,24 @@ class WebSocket(Connection):
     @property
     def starlette(self) -> StarletteWebSocket:
         """The same websocket as Starlette shows it."""
-        return _Shown(self.scope, self._receive, self._send)
+        return _Shown(self.scope, self.receive_message, self.send_message)
+
+    async def receive_message(self) -> Message:
+        """Receive as an ASGI app does, for code that is none of ours."""
+        message = await self._receive()
+        if message["type"] == _CONNECT:
+            self._connected = True
+        elif message["type"] == "websocket.disconnect":
+            self._note_disconnect(message)
+        return message
+
+    async def send_message(self, message: Message) -> None:
+        """Send as an ASGI app does, for code that is none of ours."""
+        if message["type"] == "websocket.accept":
+            self.accepted = True
+        elif message["type"] in ("websocket.close", "websocket.http.response.start"):
+            self.closed = True
+        await self._send(message)
 
     async def accept(
         self,
@@ -89,19 +111,22 @@ class WebSocket(Connection):
         async with self._accepting:
             if self.accepted or self.closed:
                 return
-            await self._await_connect()
             raw = Headers(headers).raw if headers is not None else []
-            await self._send(
+            if not self._connected and (await self.receive_message())["type"] != _CONNECT:
+                raise WebSocketDisconnect(cast(int, self.close_code), self.close_reason or "")
+            await self._tell(
                 {"type": "websocket.accept", "subprotocol": subprotocol, "headers": raw}
             )
             self.accepted = True
             self.subprotocol = subprotocol
 
-    async def _await_connect(self) -> None:
-        message = await self._receive()
-        if message["type"] == "websocket.disconnect":
-            self._note_disconnect(message)
-            raise WebSocketDisconnect(cast(int, self.close_code), self.close_reason or "")
+    async def _tell(self, message: Message) -> None:
+        """Send *message*; a peer that is gone is a ``WebSocketDisconnect``."""
+        try:
+            await self._send(message)
+        except OSError as error:
+            self._note_disconnect({"code": 1006})
+            raise WebSocketDisconnect(1006) from error
 
     def _note_disconnect(self, message: Message) -> None:
         self.closed = True
@@ -152,11 +177,7 @@ class WebSocket(Connection):
                 f"A websocket sends str or bytes, not {type(data).__name__}: {data!r}."
                 " For JSON there is send_json."
             )
-        try:
-            await self._send(message)
-        except OSError as error:
-            self._note_disconnect({"type": "websocket.disconnect", "code": 1006})
-            raise WebSocketDisconnect(1006) from error
+        await self._tell(message)
         if websocket_sent.receivers:
             await announce(websocket_sent, self.scope.get("app"), data=data)
 
@@ -175,7 +196,8 @@ class WebSocket(Connection):
         if self.closed:
             return
         self.closed = True
-        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        with suppress(WebSocketDisconnect):
+            await self._tell({"type": "websocket.close", "code": code, "reason": reason})
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         while True:

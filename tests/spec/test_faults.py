@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from erlen import Erlen, after_this_request, enter, render_template_string, session
+from erlen import (
+    Erlen,
+    after_this_request,
+    enter,
+    render_template_string,
+    session,
+    websocket,
+)
 from erlen.exceptions import Conflict
 from erlen.responses import Response
 from erlen.sessions import SecureCookieSession, SessionInterface
@@ -20,11 +27,14 @@ from erlen.signals import (
     appcontext_pushed,
     appcontext_tearing_down,
     got_request_exception,
+    got_websocket_exception,
     request_finished,
     request_started,
     request_tearing_down,
+    websocket_started,
+    websocket_tearing_down,
 )
-from tests.exchanges import Exchange
+from tests.exchanges import Conversation, Exchange, cancelled_everywhere
 
 
 class Stop(BaseException):
@@ -226,24 +236,18 @@ BEFORE_THE_BODY = {place for place, row in PLACES.items() if row[1] is OVER} - {
 """Where a ``def`` view fails before its response is sent, and an ``async def`` view after."""
 
 
-def tear_down(app: Erlen, log: list[str]) -> None:
+def tear_down(app: Erlen, log: list[str], kind: str = "request") -> None:
     """Note in *log* each teardown of *app*, of both colours."""
+    for place in (kind, "appcontext"):
 
-    @app.teardown_request
-    async def async_request(error: Any) -> None:
-        log.append("async request")
+        async def async_step(error: Any, place: str = place) -> None:
+            log.append(f"async {place}")
 
-    @app.teardown_request
-    def def_request(error: Any) -> None:
-        log.append("def request")
+        def def_step(error: Any, place: str = place) -> None:
+            log.append(f"def {place}")
 
-    @app.teardown_appcontext
-    async def async_appcontext(error: Any) -> None:
-        log.append("async appcontext")
-
-    @app.teardown_appcontext
-    def def_appcontext(error: Any) -> None:
-        log.append("def appcontext")
+        getattr(app, f"teardown_{place}")(async_step)
+        getattr(app, f"teardown_{place}")(def_step)
 
 
 TEARDOWNS = ["async appcontext", "async request", "def appcontext", "def request"]
@@ -389,3 +393,162 @@ async def test_a_stream_that_a_hook_replaces_is_closed(colour, view_colour):
     exchange.check()
     assert exchange.body == b"another"
     assert [log[0], *sorted(log[1:])] == ["closed", *TEARDOWNS]
+
+
+# -- websockets ----------------------------------------------------------------------------
+
+
+def _socket_before(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.before_websocket(step)
+
+
+def _socket_view(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    return step
+
+
+def _socket_after(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.after_websocket(step)
+
+
+def _socket_handler(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.errorhandler(ZeroDivisionError)(step)
+    return lambda: 1 // 0
+
+
+def _socket_session_save(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    _session_save(app, step, stack)
+
+    def view() -> Any:
+        session["x"] = 1
+        raise Conflict
+
+    return view
+
+
+def _socket_teardown(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    app.teardown_websocket(step)
+
+
+def _socket_got_exception(app: Erlen, step: Any, stack: ExitStack) -> Any:
+    stack.enter_context(got_websocket_exception.connected_to(step, app))
+    return lambda: 1 // 0
+
+
+SOCKET_PLACES: dict[str, tuple[Any, list[str]]] = {
+    "preprocessor": (_preprocessor, ["def"]),
+    "before": (_socket_before, COLOURS),
+    "view": (_socket_view, COLOURS),
+    "after": (_socket_after, COLOURS),
+    "handler": (_socket_handler, COLOURS),
+    "session open": (_session_open, COLOURS),
+    "session save": (_socket_session_save, COLOURS),
+    "started": (_receiver(websocket_started), COLOURS),
+    "got exception": (_socket_got_exception, COLOURS),
+    "teardown websocket": (_socket_teardown, COLOURS),
+    "teardown appcontext": (_teardown_appcontext, COLOURS),
+    "tearing down": (_receiver(websocket_tearing_down), COLOURS),
+    "appcontext tearing down": (_receiver(appcontext_tearing_down), COLOURS),
+}
+
+
+@pytest.mark.parametrize("extensions", [{}, {"websocket.http.response": {}}], ids=["", "denial"])
+@pytest.mark.parametrize("accepts", [False, True], ids=["before accept", "after accept"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("place", "colour"),
+    [(place, colour) for place, row in SOCKET_PLACES.items() for colour in row[1]],
+)
+async def test_an_error_anywhere_closes_a_websocket_once(
+    place, colour, kind, accepts, extensions, caplog
+):
+    caplog.set_level(logging.CRITICAL)
+    app = Erlen("faults")
+    app.secret_key = "k" * 32
+    log: list[str] = []
+    plant, _ = SOCKET_PLACES[place]
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise KINDS[kind]()
+
+    with ExitStack() as stack:
+        tear_down(app, log, "websocket")
+        work = plant(app, coloured(colour, fail), stack)
+
+        @app.websocket("/")
+        async def view() -> Any:
+            if accepts:
+                await websocket.accept()
+            result = None if work is None else work()
+            if inspect.isawaitable(result):
+                await result
+
+        talk = await Conversation(app, extensions=extensions).run()
+    await app.close_worker_pool()
+
+    talk.check()
+    assert sorted(log) == [name.replace("request", "websocket") for name in TEARDOWNS]
+    assert (talk.error is None) == (kind not in NEVER_SWALLOWED)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("breaks_at", range(4))
+async def test_a_peer_that_is_gone_when_something_is_sent_is_no_error(breaks_at, colour, caplog):
+    app = Erlen("gone")
+    log: list[str] = []
+    tear_down(app, log, "websocket")
+
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.send("one")
+        await websocket.send("two")
+
+    talk = await Conversation(app, breaks_at=breaks_at).run()
+    await app.close_worker_pool()
+
+    talk.check()
+    assert (talk.error, caplog.text) == (None, "")
+    assert len(log) == len(TEARDOWNS)
+
+
+@pytest.mark.parametrize("leaves_after", range(4))
+async def test_a_peer_that_leaves_after_any_message_is_no_error(leaves_after, caplog):
+    app = Erlen("leaves")
+    log: list[str] = []
+    tear_down(app, log, "websocket")
+
+    @app.websocket("/")
+    async def view() -> None:
+        while True:
+            await websocket.send(await websocket.receive())
+
+    talk = await Conversation(app, texts=["a", "b", "c"], leaves_after=leaves_after).run()
+    await app.close_worker_pool()
+
+    talk.check()
+    assert (talk.error, caplog.text) == (None, "")
+    assert len(log) == len(TEARDOWNS)
+
+
+async def test_a_websocket_may_be_cancelled_wherever_it_waits(caplog):
+    app = Erlen("cancelled")
+    log: list[str] = []
+    tear_down(app, log, "websocket")
+    app.before_websocket(coloured("def", lambda: None))
+    app.after_websocket(coloured("async", lambda response: response))
+
+    @app.websocket("/")
+    async def view() -> None:
+        async for message in websocket:
+            await websocket.send(message)
+
+    async def cancel_at(number: int) -> Conversation:
+        log.clear()
+        talk = await Conversation(app, texts=["a"], leaves_after=2, cancel_at=number).run()
+        talk.check()
+        assert len(log) == len(TEARDOWNS)
+        assert caplog.text == ""
+        assert isinstance(talk.error, asyncio.CancelledError) == talk.reached
+        return talk
+
+    assert await cancelled_everywhere(cancel_at) > 8
+    await app.close_worker_pool()
