@@ -150,7 +150,8 @@ class Pending(Generic[T]):
     def __eq__(self, other: object) -> bool:
         self.__refuse()
 
-    __hash__ = None  # type: ignore[assignment]
+    # asyncio.gather() asks which of its arguments are the same.
+    __hash__ = object.__hash__
 
 
 class PoolFull(Exception):
@@ -213,13 +214,13 @@ class _Job:
             return result
         except CancelledError:
             self.taken.put(False)
+            interrupt()
             while self.started and not self.done:
-                interrupt()
                 self.future = asyncio.get_running_loop().create_future()
                 try:
                     await self.future
                 except CancelledError:
-                    continue
+                    interrupt()
                 except BaseException:
                     break
             raise
@@ -361,10 +362,10 @@ class _Errand:
         self.error: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
 
-    async def run(self, coroutine: Awaitable[Any]) -> None:
+    async def run(self, function: Callable[..., Awaitable[Any]], args: Any, kwargs: Any) -> None:
         """Keep the outcome; a task that raised a SystemExit would end the loop."""
         try:
-            self.result = await coroutine
+            self.result = await function(*args, **kwargs)
         except BaseException as error:
             self.error = error
 
@@ -397,7 +398,7 @@ class Owner:
 
         def start() -> None:
             self._errands.append(errand)
-            coroutine = errand.run(_call(function, args, kwargs))
+            coroutine = errand.run(function, args, kwargs)
             errand.task = self.loop.create_task(coroutine, context=context)
             errand.task.add_done_callback(finish)
 
@@ -516,13 +517,14 @@ class Relay(AsyncIterator[Any]):
         """Stop the generator and wait until its thread is done, also when cancelled."""
         self.stop()
         cancelled: CancelledError | None = None
+        if not self._exhausted:
+            interrupt()
         while not self._finished.is_set():
-            if not self._exhausted:
-                interrupt()
             try:
                 await self._finished.wait()
             except CancelledError as error:
                 cancelled = error
+                interrupt()
         if cancelled is not None:
             raise cancelled
 
@@ -634,7 +636,7 @@ def wait_for(function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -
         owner: Owner = context.owner
         return owner.wait_for(function, *args, **kwargs)
     errand = _Errand()
-    coroutine = errand.run(_call(function, args, kwargs))
+    coroutine = errand.run(function, args, kwargs)
     asyncio.run_coroutine_threadsafe(coroutine, context.loop).result()
     if errand.error is not None:
         raise errand.error

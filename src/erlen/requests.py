@@ -6,6 +6,7 @@ import asyncio
 import io
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
@@ -43,6 +44,7 @@ from .headers import (
     parse_options_header,
     parse_range_header,
 )
+from .streams import Inbox
 from .typing import Message, Receive, Scope
 from .uploads import SyncUploadFile, UploadFile
 
@@ -63,13 +65,16 @@ class Request(Connection):
     """
 
     __slots__ = (
+        "_again",
+        "_arriving",
         "_body",
-        "_complete",
-        "_completion",
-        "_error",
         "_file",
         "_form",
+        "_form_failure",
+        "_inbox",
+        "_is_here",
         "_json",
+        "_overdue",
         "_parts",
         "_receive",
         "_received",
@@ -96,16 +101,19 @@ class Request(Connection):
         """Seconds in which the whole body must arrive; ``None`` waits for ever."""
         self.stream_body = stream_body
         self._receive = receive
+        self._inbox: Inbox | None = None
+        self._arriving: asyncio.Lock | None = None
         self._received = 0
         self._parts: list[bytes] = []
-        self._complete = False
-        self._completion: asyncio.Event | None = None
         self._body: bytes | None = None
         self._spool: IO[bytes] | None = None
+        self._is_here = False  # whether all of it is in one of these two
+        self._overdue = 0.0
+        self._again: Iterator[Message] | None = None
         self._form: Form | None = None
+        self._form_failure: Exception | None = None
         self._file: IO[bytes] | None = None
         self._json: Any = _UNREAD
-        self._error: HTTPException | None = None
 
     # -- the line and the headers ----------------------------------------------------------
 
@@ -226,7 +234,7 @@ class Request(Connection):
         async def start() -> Any:
             if parse_form_data and self._is_form:
                 await self._load_form()
-            if self._body is None and self._spool is None and self._form is not None:
+            if not self._is_here and self._form is not None:
                 return "" if as_text else b""
             await self.prefetch(spool=False)
             return self._data(cache, as_text)
@@ -234,7 +242,7 @@ class Request(Connection):
         def plain() -> Any:
             if parse_form_data and self._is_form:
                 self._form_now()
-            if self._body is None and self._spool is None and self._form is not None:
+            if not self._is_here and self._form is not None:
                 return "" if as_text else b""
             self._need_body()
             return self._data(cache, as_text)
@@ -343,39 +351,64 @@ class Request(Connection):
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body, piece by piece as it arrives; as a whole if it was read already."""
-        if self._body is None:
-            async for chunk in self._chunks():
-                yield chunk
-        elif self._body:
-            yield self._body
+        if self._spool is not None:
+            await self.prefetch()
+        if self._is_here:
+            blocks = self._buffered_blocks()
+            while block := await to_thread(next, blocks, b""):
+                yield block
+            return
+        while self._parts:  # what came before a limit was reached that is higher now
+            yield self._parts.pop(0)
+        async for chunk in self._chunks():
+            yield chunk
+
+    @property
+    def _mailbox(self) -> Inbox:
+        """What the messages of this request are taken from."""
+        if self._inbox is None:
+            self._inbox = Inbox(self._receive)
+        return self._inbox
+
+    def _once(self) -> asyncio.Lock:
+        """Return what lets one read the body when several tasks ask for it."""
+        if self._arriving is None:
+            self._arriving = asyncio.Lock()
+        return self._arriving
 
     async def prefetch(self, *, spool: bool = True) -> None:
         """Read the whole body, into memory or, if it is large and *spool* is true, a file.
 
-        :raises HTTPException: 413, 408 or 400; kept as well, for ``def`` code that asks later.
+        After an error it goes on where it was, with limits that may be others now.
+
+        :raises HTTPException: 413, 408 or 400.
         """
-        if self._body is not None or self._spool is not None:
+        if self._is_here:
             return
-        self._error = None
+        async with self._once():
+            if not self._is_here:
+                await self._read_all(spool)
+
+    async def _read_all(self, spool: bool) -> None:
+        limit = self.body_timeout
         try:
-            async with asyncio.timeout(self.body_timeout):
+            # What came too late is not waited for a second time.
+            async with asyncio.timeout(limit if limit is None else limit - self._overdue):
                 async for chunk in self._chunks():
                     self._parts.append(chunk)
                     if spool and self._received > _IN_MEMORY:
                         await to_thread(self._write_parts)
-        except HTTPException as error:
-            self._error = error
-            raise
         except TimeoutError:
-            self._error = RequestTimeout(
-                f"The body did not arrive within {self.body_timeout} seconds (BODY_TIMEOUT)."
-            )
-            raise self._error from None
+            self._overdue = max(self._overdue, limit or 0.0)
+            raise RequestTimeout(
+                f"The body did not arrive within {limit} seconds (BODY_TIMEOUT)."
+            ) from None
         if self._spool is None:
             self._body = b"".join(self._parts) if len(self._parts) != 1 else self._parts[0]
         else:
             await to_thread(self._write_parts)
         self._parts = []
+        self._is_here = True
 
     def _write_parts(self) -> None:
         if self._spool is None:
@@ -390,12 +423,11 @@ class Request(Connection):
         if announced is not None:
             self._check_size(announced)
         self._check_size(self._received)
-        while not self._complete:
-            message = await self._receive()
+        inbox = self._mailbox
+        while not inbox.complete:
+            message = await inbox.take()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnected("The client left before its request was complete.")
-            if not message.get("more_body", False):
-                self._finish()
             if chunk := message.get("body", b""):
                 self._received += len(chunk)
                 yield chunk
@@ -411,50 +443,64 @@ class Request(Connection):
 
     async def replay(self) -> Message:
         """Receive as an ASGI app does, with a body that was read already given again."""
-        if self._body is not None and not self._parts:
-            body, self._parts = self._body, [b""]
-            return {"type": "http.request", "body": body, "more_body": False}
-        message = await self._receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            self._finish()
-        return message
+        if self._again is None:
+            if self._received or self._mailbox.complete:
+                await self.prefetch()
+            self._again = self._messages_again() if self._is_here else iter(())
+        if self._spool is None:
+            message = next(self._again, None)
+        else:
+            message = await to_thread(next, self._again, None)
+        return message or await self._mailbox.take()
 
-    def _finish(self) -> None:
-        self._complete = True
-        if self._completion is not None:
-            self._completion.set()
+    def _messages_again(self) -> Iterator[Message]:
+        for block in self._buffered_blocks():
+            yield {"type": "http.request", "body": block, "more_body": True}
+        yield {"type": "http.request", "body": b"", "more_body": False}
 
     async def until_disconnect(self) -> Message:
         """Wait until the client leaves, without taking the body from whoever reads it."""
-        if not self._complete and self.has_body:
-            self._completion = self._completion or asyncio.Event()
-            await self._completion.wait()
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                return message
+        return await self._mailbox.until_disconnect()
 
     async def _load_form(self) -> Form:
         if self._form is None:
-            if self._body is not None or self._spool is not None:
-                self._form = await to_thread(self._parse_buffered)
-            else:
-                self._form = await self._parse_arriving()
-        return self._form
+            async with self._once():
+                await self._load_form_once()
+        return cast(Form, self._form)
+
+    async def _load_form_once(self) -> None:
+        if self._is_here:
+            self._form = await to_thread(self._form_now)
+        elif self._form is None:
+            self._form = await self._parse_arriving()
 
     async def _parse_arriving(self) -> Form:
         parser = form_parser(self.content_type or "", self._form_limits())
         if parser is None:
             return _EMPTY_FORM
+        if self._form_failure is not None:
+            raise self._form_failure
+        before = self._received
+        failure: Exception = RuntimeError(
+            "The form was not read to its end, because that was cancelled. What arrived is gone."
+        )
         try:
             async with asyncio.timeout(self.body_timeout):
                 return await read_form(self._chunks(), parser)
         except FormError as error:
-            raise _refused(error) from error
+            failure = _refused(error)
+            raise failure from error
         except TimeoutError:
-            raise RequestTimeout(
+            failure = RequestTimeout(
                 f"The form did not arrive within {self.body_timeout} seconds (BODY_TIMEOUT)."
-            ) from None
+            )
+            raise failure from None
+        except HTTPException as error:
+            failure = error
+            raise
+        finally:
+            if self._received > before:
+                self._form_failure = failure
 
     def _form_limits(self) -> FormLimits:
         return FormLimits(max_memory=self.max_form_memory_size, max_parts=self.max_form_parts)
@@ -463,7 +509,7 @@ class Request(Connection):
 
     def _need_body(self) -> None:
         """Make sure that the body is here, for ``def`` code."""
-        if self._body is not None or self._spool is not None:
+        if self._is_here:
             return
         if on_loop_thread():
             raise ContextError(
@@ -480,7 +526,7 @@ class Request(Connection):
         return self._file
 
     def _opened_file(self) -> IO[bytes]:
-        if self.stream_body and self._body is None and self._spool is None:
+        if self.stream_body and not self._is_here:
             return cast("IO[bytes]", io.BufferedReader(_Incoming(self), _BLOCK))
         self._need_body()
         return io.BytesIO(self._body) if self._body is not None else self._rewound()
@@ -527,8 +573,13 @@ class Request(Connection):
     def _data(self, cache: bool, as_text: bool) -> Any:
         body = self._body if self._body is not None else self._rewound().read()
         if not cache:
-            self._body, self._spool = b"", None
+            self._forget()
         return body.decode("utf-8", "replace") if as_text else body
+
+    def _forget(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+        self._body, self._spool = b"", None
 
     def _refuses_json(self, force: bool, silent: bool) -> bool:
         if force or self.is_json:
@@ -560,12 +611,12 @@ class Request(Connection):
 
     def close(self) -> None:
         """Close the files of this request."""
-        if self._spool is not None:
-            self._spool.close()
+        files: list[Any] = [] if self._spool is None else [self._spool]
         if self._form is not None:
-            for uploads in self._form.files.listvalues():
-                for upload in uploads:
-                    upload.close()
+            files += [upload for uploads in self._form.files.listvalues() for upload in uploads]
+        for file in files:
+            with suppress(OSError):  # what a full disk did not take is thrown away anyway
+                file.close()
 
 
 _UNREAD = object()

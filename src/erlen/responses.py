@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http
 import warnings
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
@@ -40,7 +39,7 @@ from .headers import (
     unquote_etag,
 )
 from .proxies import current
-from .streams import Chunks, Departure, encode
+from .streams import Chunks, Departed, Departure, encode, reporting, tells_departure
 from .typing import Message, Receive, Scope, Send
 
 __all__ = ["Body", "HeaderItems", "RawHeaders", "Response", "content_length", "redirect"]
@@ -192,6 +191,7 @@ class Response(StarletteResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send this response; *receive* is watched for a client that leaves a stream."""
+        streaming = False
         try:
             if scope["type"] == "websocket":
                 await self._send_denial(send)
@@ -212,7 +212,14 @@ class Response(StarletteResponse):
                 await self._send_head(send, self.raw_headers)
                 await send({"type": "http.response.body", "body": b""})
             else:
-                await self._send_stream(receive, send)
+                streaming = True
+                await self._send_stream(receive, reporting(send))
+        except OSError:
+            if streaming or not tells_departure(scope):
+                raise
+        except Departed as departed:
+            if not tells_departure(scope):
+                raise cast(OSError, departed.__cause__) from None
         finally:
             if self.stream is not None or self._on_close is not None:
                 await self.aclose()
@@ -229,17 +236,12 @@ class Response(StarletteResponse):
         if self.stream is None:
             await send({"type": "http.response.body", "body": self.body})
             return
-        chunks = self._chunks()
-        departure = Departure(receive)
-        try:
-            async for chunk in chunks:
+        with Departure(receive) as departure:
+            async for chunk in self._chunks():
+                if departure.noticed:  # the generator took no notice of the cancel
+                    return
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        except asyncio.CancelledError:
-            if not departure.caused_this():
-                raise
-        finally:
-            departure.stop_watching()
 
     async def _send_denial(self, send: Send) -> None:
         prefix = "websocket.http.response"

@@ -3,39 +3,132 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from types import TracebackType
 from typing import Any, cast
 
 from .concurrency import to_thread
-from .typing import Receive
+from .typing import Message, Receive, Scope, Send
 
-__all__ = ["Chunks", "Departure", "encode"]
+__all__ = ["Chunks", "Departed", "Departure", "Inbox", "encode", "reporting", "tells_departure"]
+
+_AHEAD = 64 * 1024
+"""Bytes of a body that are kept for whoever reads it later, while a stream is sent."""
+
+
+class Inbox:
+    """The messages of one request, for its body and for whoever waits that its client leaves."""
+
+    __slots__ = ("_emptied", "_kept", "_receive", "_turn", "complete", "left")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._turn = asyncio.Lock()
+        self._emptied = asyncio.Event()
+        self._kept: deque[Message] = deque()
+        self.complete = False
+        """Whether the last piece of the body was taken."""
+        self.left = False
+        """Whether the client has left."""
+
+    async def take(self) -> Message:
+        """Return the next message; of a client that has left, that it has, again and again."""
+        if not self._kept:
+            async with self._turn:
+                if not self._kept:
+                    return self._taken(await self._next())
+        message = self._kept.popleft()
+        if not self._kept:
+            self._emptied.set()
+        return self._taken(message)
+
+    def _taken(self, message: Message) -> Message:
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self.complete = True
+        return message
+
+    async def _next(self) -> Message:
+        if self.left:
+            return {"type": "http.disconnect"}
+        message = await self._receive()
+        self.left = message["type"] == "http.disconnect"
+        return message
+
+    async def until_disconnect(self) -> Message:
+        """Wait until the client leaves. A little of a body that nobody reads is kept."""
+        while True:
+            if sum(len(message.get("body", b"")) for message in self._kept) > _AHEAD:
+                self._emptied.clear()
+                await self._emptied.wait()
+            async with self._turn:
+                message = await self._next()
+                if message["type"] == "http.disconnect":
+                    return message
+                self._kept.append(message)
+
+
+class Departed(Exception):
+    """The client has left, as ``send`` said with the ``OSError`` that caused this."""
+
+
+def tells_departure(scope: Scope) -> bool:
+    """Say whether an ``OSError`` of ``send`` means that the client has left (ASGI HTTP, 2.4)."""
+    major, _, minor = scope.get("asgi", {}).get("spec_version", "2.0").partition(".")
+    return (int(major), int(minor or 0)) >= (2, 4)
+
+
+def reporting(send: Send) -> Send:
+    """Return *send* with a ``Departed`` in the place of its ``OSError``.
+
+    What makes the pieces of a stream may raise one of its own.
+    """
+
+    async def reporting_send(message: Message) -> None:
+        try:
+            await send(message)
+        except OSError as error:
+            raise Departed from error
+
+    return reporting_send
 
 
 class Departure:
     """A client that leaves in the middle of a stream, noticed and turned into a cancel."""
 
-    __slots__ = ("_before", "_gone", "_task", "_watcher")
+    __slots__ = ("_before", "_task", "_watcher", "noticed")
 
     def __init__(self, receive: Receive) -> None:
+        self.noticed = False
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
-        self._gone = False
         self._before = self._task.cancelling()
         self._watcher = asyncio.create_task(self._watch(receive))
 
     async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._gone = True
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        except Exception:
+            return  # WHY: a server that fails here fails again when the next piece is sent
+        self.noticed = True
         self._task.cancel()
 
-    def caused_this(self) -> bool:
-        """Say whether it is the reason for a cancel, which is over then."""
-        return self._gone and self._task.uncancel() <= self._before
+    def __enter__(self) -> Departure:
+        return self
 
-    def stop_watching(self) -> None:
-        """Let the client leave unnoticed."""
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """End the watch, and the cancel if it was this one's."""
         self._watcher.cancel()
+        if not self.noticed:
+            return False
+        # Uncancelled in any case: a generator may have turned the cancel into something else.
+        ours = self._task.uncancel() <= self._before
+        return ours and isinstance(error, asyncio.CancelledError)
 
 
 class Chunks(AsyncIterator[bytes]):
