@@ -290,10 +290,18 @@ class App(Registrar, Starlette):
         return pool
 
     async def close_worker_pool(self) -> None:
-        """Let the threads of this loop end."""
+        """Let the threads of this loop end; a call that does not end is told of in the log."""
         pool = self._pools.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
-            await pool.close()
+        if pool is None:
+            return
+        timeout = self.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"]
+        if stuck := await pool.close(timeout):
+            self.logger.warning(
+                "%d def calls were still running %s seconds after the shutdown began"
+                " (BACKGROUND_TASK_SHUTDOWN_TIMEOUT). Nobody waits for them any more.",
+                stuck,
+                timeout,
+            )
 
     def ensure_sync(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Make *function* callable from ``def`` code, whatever its colour."""

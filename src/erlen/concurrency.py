@@ -336,9 +336,16 @@ class WorkerPool:
         if self.threads:
             self._shrinking = self._loop.call_later(self.idle, self._shrink)
 
-    async def close(self) -> None:
-        """Wait for the calls that run, then let every thread end."""
+    async def close(self, timeout: float | None = None) -> int:
+        """Wait for the calls that run, up to *timeout* seconds, then let every thread end.
+
+        :returns: how many calls were still running. Nobody waits for their threads, which
+            end with the process at the latest.
+        """
+        patience = None if timeout is None else self._loop.time() + timeout
         while self.busy or self._waiting:
+            if patience is not None and self._loop.time() >= patience:
+                break
             await asyncio.sleep(0.005)
         if self._shrinking is not None:
             self._shrinking.cancel()
@@ -346,9 +353,11 @@ class WorkerPool:
         for _ in range(self.threads):
             self._inbox.put(None)
         self.threads = 0
-        for thread in self._members:
-            thread.join()
+        if not self.busy:
+            for thread in self._members:
+                thread.join()
         self._members.clear()
+        return self.busy
 
 
 class _Errand:

@@ -342,3 +342,23 @@ async def test_a_while_serving_generator_yields_once():
     ):
         async with app.serving():
             pass
+
+
+async def test_shutdown_does_not_wait_for_ever_for_a_def_view(caplog):
+    app = Erlen("stuck")
+    app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = 0.02
+    started, gate = threading.Event(), threading.Event()
+
+    @app.get("/")
+    def stuck():
+        started.set()
+        gate.wait(10)
+        return "at last"
+
+    async with app.serving():
+        request = asyncio.create_task(app.test_client().get("/"))
+        await asyncio.to_thread(started.wait)
+
+    assert "1 def calls were still running 0.02 seconds after the shutdown began" in caplog.text
+    gate.set()
+    assert (await request).text == "at last"

@@ -302,6 +302,18 @@ async def test_closing_waits_for_what_runs():
     assert pool.threads == 0
 
 
+async def test_closing_does_not_wait_for_ever():
+    pool = WorkerPool(size=1)
+    gate = threading.Event()
+    task = asyncio.create_task(pool.run(gate.wait))
+    await asyncio.sleep(0)
+
+    assert await pool.close(timeout=0.02) == 1
+
+    gate.set()
+    assert await task is True
+
+
 async def test_a_call_may_hand_over_its_result_early(pool):
     gate = threading.Event()
 
