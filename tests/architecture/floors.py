@@ -6,10 +6,9 @@ Knows source text only; imports nothing of what it judges.
 from __future__ import annotations
 
 import ast
-import io
-import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 FLOORS: tuple[tuple[str, ...], ...] = (
@@ -80,8 +79,14 @@ def modules_of(root: Path) -> list[Module]:
         parts = path.relative_to(root).with_suffix("").parts
         if parts[-1] == "__init__" and len(parts) > 1:
             parts = parts[:-1]
-        modules.append(Module(".".join(parts), path, ast.parse(path.read_text("utf-8"))))
+        modules.append(Module(".".join(parts), path, _tree_of(path.read_text("utf-8"))))
     return modules
+
+
+@cache
+def _tree_of(source: str) -> ast.Module:
+    # Three tests and a summary ask for the same trees.
+    return ast.parse(source)
 
 
 def broken_floors(root: Path) -> list[str]:
@@ -180,7 +185,12 @@ def refused(root: Path) -> list[str]:
     return sentences
 
 
+_JUDGED = (ast.Assert, ast.Import, ast.ImportFrom, ast.Call, ast.Name, ast.Attribute)
+
+
 def _refusal(node: ast.AST, module: Module, package: str) -> str | None:
+    if not isinstance(node, _JUDGED):
+        return None
     if isinstance(node, ast.Assert):
         return "asserts: raise an error that python -O keeps"
     for full in _imported(node, module, package):
@@ -221,20 +231,8 @@ def over_size(root: Path) -> list[str]:
 
 def _code_lines(module: Module) -> set[int]:
     """Return the numbers of the lines that hold code: no blanks, comments or docstrings."""
-    silent = {
-        tokenize.COMMENT,
-        tokenize.NL,
-        tokenize.NEWLINE,
-        tokenize.INDENT,
-        tokenize.DEDENT,
-        tokenize.ENCODING,
-        tokenize.ENDMARKER,
-    }
-    source = io.StringIO(module.path.read_text("utf-8"))
-    code: set[int] = set()
-    for token in tokenize.generate_tokens(source.readline):
-        if token.type not in silent:
-            code.update(range(token.start[0], token.end[0] + 1))
+    lines = enumerate(module.path.read_text("utf-8").splitlines(), 1)
+    code = {number for number, line in lines if line.strip() and not line.strip().startswith("#")}
     for node in ast.walk(module.tree):
         match node:
             case ast.Expr(value=ast.Constant(value=str())):
