@@ -307,3 +307,31 @@ async def cancelled_everywhere(make: Callable[[int], Awaitable[Any]]) -> int:
         number += 1
         assert number < 500, "It never ends"
     return number
+
+
+class Cycle(Served):
+    """One start-up and shutdown by the lifespan protocol."""
+
+    def __init__(self, app: Any, *, cancel_at: int | None = None, **scope: Any) -> None:
+        script = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+        whole = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, **scope}
+        super().__init__(app, whole, script, cancel_at=cancel_at)
+
+    def wrong_with(self, message: Message) -> str | None:
+        phase, _, outcome = message["type"].removeprefix("lifespan.").partition(".")
+        if outcome not in ("complete", "failed"):
+            return "an unknown message"
+        if self.sent and self.sent[-1]["type"] != "lifespan.startup.complete":
+            return "a message after the end"
+        return None if phase == ("shutdown" if self.sent else "startup") else "the wrong phase"
+
+    @property
+    def outcomes(self) -> list[str]:
+        """What was sent: ``["startup.complete", "shutdown.failed"]``."""
+        return [message["type"].removeprefix("lifespan.") for message in self.sent]
+
+    def check(self) -> None:
+        """Assert what is true of every cycle: the server knows how it went."""
+        assert self.wrongs == []
+        assert self.left_behind is None
+        assert self.outcomes[-1:] != ["startup.complete"] or self.error is not None

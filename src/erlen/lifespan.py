@@ -12,12 +12,12 @@ from typing import Any, Protocol, cast
 from starlette.routing import BaseRoute, Mount
 
 from .binding import OnLoop
-from .concurrency import ensure_sync, is_async
+from .concurrency import is_async
 from .config import Config
 from .context import Context, ContextApp
 from .errors import SetupTypeError, place_of
 from .proxies import current
-from .signals import got_background_exception, got_serving_exception
+from .signals import announce, got_background_exception, got_serving_exception
 from .typing import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["LifespanApp", "Serving", "Tasks", "run_lifespan", "serving"]
@@ -77,7 +77,7 @@ async def serving(app: LifespanApp) -> AsyncGenerator[dict[str, Any]]:
             )
         except Exception as error:
             if got_serving_exception.receivers:
-                got_serving_exception.send(app, exception=error, _async_wrapper=ensure_sync)
+                await announce(got_serving_exception, app, exception=error)
             raise
         yield state
 
@@ -132,23 +132,36 @@ async def _mounted(app: ASGIApp, state: dict[str, Any]) -> AsyncGenerator[None]:
     scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
 
     async def run() -> None:
+        over: Message = {"type": "lifespan.over"}
         try:
             await app(scope, inbox.get, outbox.put)
-        finally:
-            await outbox.put({"type": "lifespan.over"})
+        except BaseException as error:
+            over["message"] = f"{type(error).__name__}: {error}"
+        await outbox.put(over)
 
+    async def tell(phase: str) -> str:
+        await inbox.put({"type": f"lifespan.{phase}"})
+        answer = await outbox.get()
+        kind: str = answer["type"]
+        # Over at once is a start of an app that has no lifespan.
+        if kind.endswith(".failed") or (phase == "shutdown" and "message" in answer):
+            told.append("failed")
+            verb = "start" if phase == "startup" else "stop"
+            raise RuntimeError(f"A mounted app failed to {verb}: {answer.get('message') or app!r}")
+        return kind
+
+    told: list[str] = []
     task = asyncio.create_task(run())
-    await inbox.put({"type": "lifespan.startup"})
-    answer = await outbox.get()
-    if answer["type"] == "lifespan.startup.failed":
-        await asyncio.gather(task, return_exceptions=True)
-        raise RuntimeError(f"A mounted app failed to start: {answer.get('message') or app!r}")
     try:
-        yield
+        told.append(await tell("startup"))
+        try:
+            yield
+        finally:
+            if told == ["lifespan.startup.complete"]:
+                told.append(await tell("shutdown"))
     finally:
-        if answer["type"] == "lifespan.startup.complete" and not task.done():
-            await inbox.put({"type": "lifespan.shutdown"})
-            await outbox.get()
+        if not told:  # cancelled while it started
+            task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
@@ -161,19 +174,21 @@ async def run_lifespan(
 ) -> None:
     """Speak the lifespan protocol of ASGI around *manager*."""
     await receive()
-    started = False
+    phase = "startup"
     try:
         async with manager as state:
             if "state" in scope:
                 scope["state"].update(state)
-            started = True
             await send({"type": "lifespan.startup.complete"})
+            phase = "shutdown"
             await receive()
-    except Exception as error:
-        phase = "shutdown" if started else "startup"
-        log(f"The {phase} of the app failed", error)
+    except BaseException as error:
+        if not isinstance(error, asyncio.CancelledError):
+            log(f"The {phase} of the app failed", error)
         message = f"{type(error).__name__}: {error}"
         await send({"type": f"lifespan.{phase}.failed", "message": message})
+        if not isinstance(error, Exception):
+            raise
     else:
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -221,10 +236,12 @@ class Tasks:
         async with context:
             try:
                 await begin()
-            except Exception as error:
+            except (asyncio.CancelledError, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # a SystemExit would end the loop of all requests
                 app.log_problem(f"The background task {name!r} failed", error)
                 if got_background_exception.receivers:
-                    got_background_exception.send(app, exception=error, _async_wrapper=ensure_sync)
+                    await announce(got_background_exception, app, exception=error)
 
     async def drain(self, timeout: float | None) -> None:
         """Wait for what runs, up to *timeout* seconds, then cancel it."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
 from erlen import (
     Erlen,
@@ -26,6 +28,7 @@ from erlen.signals import (
     appcontext_popped,
     appcontext_pushed,
     appcontext_tearing_down,
+    got_background_exception,
     got_request_exception,
     got_websocket_exception,
     request_finished,
@@ -34,7 +37,7 @@ from erlen.signals import (
     websocket_started,
     websocket_tearing_down,
 )
-from tests.exchanges import Conversation, Exchange, cancelled_everywhere
+from tests.exchanges import Conversation, Cycle, Exchange, cancelled_everywhere
 
 
 class Stop(BaseException):
@@ -552,3 +555,182 @@ async def test_a_websocket_may_be_cancelled_wherever_it_waits(caplog):
 
     assert await cancelled_everywhere(cancel_at) > 8
     await app.close_worker_pool()
+
+
+# -- start-up, shutdown, background work ---------------------------------------------------
+
+
+def _while_serving(app: Erlen, step: Any, *, phase: str) -> None:
+    is_async = inspect.iscoroutinefunction(step)
+
+    async def async_hook() -> Any:
+        if phase == "startup":
+            await step()
+        yield
+        if phase == "shutdown":
+            await step()
+
+    def def_hook() -> Any:
+        if phase == "startup":
+            step()
+        yield
+        if phase == "shutdown":
+            step()
+
+    app.while_serving(async_hook if is_async else def_hook)
+
+
+def _lifespan(app: Erlen, step: Any, *, phase: str) -> None:
+    @asynccontextmanager
+    async def lifespan(app: Any) -> Any:
+        if phase == "startup":
+            await step()
+        yield
+        if phase == "shutdown":
+            await step()
+
+    app.serving_hooks.lifespan = lifespan
+
+
+def _mounted(app: Erlen, step: Any, *, phase: str) -> None:
+    inner = Erlen("inner")
+    _lifespan(inner, step, phase=phase)
+    app.mount("/inner", Starlette(lifespan=inner.serving_hooks.lifespan))
+
+
+LIFE_PLACES: dict[str, tuple[str, Any, list[str]]] = {
+    "before serving": ("startup", lambda app, step, phase: app.before_serving(step), COLOURS),
+    "while serving, begin": ("startup", _while_serving, COLOURS),
+    "lifespan, begin": ("startup", _lifespan, ["async"]),
+    "mounted, begin": ("startup", _mounted, ["async"]),
+    "after serving": ("shutdown", lambda app, step, phase: app.after_serving(step), COLOURS),
+    "while serving, end": ("shutdown", _while_serving, COLOURS),
+    "lifespan, end": ("shutdown", _lifespan, ["async"]),
+    "mounted, end": ("shutdown", _mounted, ["async"]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("place", "colour"),
+    [(place, colour) for place, row in LIFE_PLACES.items() for colour in row[2]],
+)
+async def test_the_server_is_told_of_every_failure_and_what_was_begun_is_ended(
+    place, colour, kind, caplog
+):
+    caplog.set_level(logging.CRITICAL)
+    app = Erlen("life")
+    log: list[str] = []
+    fails = True
+    phase, plant, _ = LIFE_PLACES[place]
+
+    def fail() -> None:
+        if fails:
+            raise KINDS[kind]()
+
+    @app.while_serving
+    async def around() -> Any:
+        log.append("begun")
+        yield
+        log.append("ended")
+
+    app.teardown_appcontext(lambda error: log.append("torn down"))
+    plant(app, coloured(colour, fail), phase=phase)
+
+    cycle = await Cycle(app).run()
+
+    cycle.check()
+    told = ["startup.failed"] if phase == "startup" else ["startup.complete", "shutdown.failed"]
+    assert cycle.outcomes == told
+    assert cycle.sent[-1]["message"]
+    assert (cycle.error is None) == (kind not in NEVER_SWALLOWED or "mounted" in place)
+    begins_first = place.startswith(("lifespan", "mounted")) and phase == "startup"
+    assert log == (["torn down"] if begins_first else ["begun", "ended", "torn down"])
+
+    fails = False
+    log.clear()
+    second = await Cycle(app).run()
+
+    assert second.outcomes == ["startup.complete", "shutdown.complete"]
+    assert log == ["begun", "ended", "torn down"]
+
+
+async def test_start_up_and_shutdown_may_be_cancelled_wherever_they_wait():
+    app = Erlen("life")
+    log: list[str] = []
+
+    @app.while_serving
+    async def around() -> Any:
+        log.append("begun")
+        yield
+        log.append("ended")
+
+    for colour in COLOURS:
+        app.before_serving(coloured(colour, lambda: None))
+        app.after_serving(coloured(colour, lambda: None))
+    _mounted(app, coloured("async", lambda: None), phase="startup")
+
+    async def cancel_at(number: int) -> Cycle:
+        log.clear()
+        cycle = await Cycle(app, cancel_at=number).run()
+        cycle.check()
+        assert isinstance(cycle.error, asyncio.CancelledError) == cycle.reached
+        assert log in ([], ["begun", "ended"])
+        return cycle
+
+    assert await cancelled_everywhere(cancel_at) > 5
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_background_task_that_fails_is_logged_once_and_torn_down(kind, colour, caplog):
+    app = Erlen("background")
+    torn: list[str] = []
+    seen: list[Any] = []
+
+    def fail() -> None:
+        raise KINDS[kind]()
+
+    async def receiver(sender: Any, exception: Any) -> None:
+        await asyncio.sleep(0)
+        seen.append(exception)
+
+    @app.get("/")
+    async def view() -> str:
+        app.add_background_task(coloured(colour, fail))
+        return "fine"
+
+    app.teardown_appcontext(lambda error: torn.append("torn down"))
+    with got_background_exception.connected_to(receiver, app):
+        async with app.serving():
+            exchange = await Exchange(app).run()
+
+    exchange.check()
+    assert exchange.status == 200
+    assert torn == ["torn down"] * 3
+    logged = caplog.text.count("The background task 'async_step' failed")
+    logged += caplog.text.count("The background task 'def_step' failed")
+    assert (logged, len(seen)) == ((0, 0) if kind == "cancelled" else (1, 1))
+
+
+async def test_a_background_task_outlives_its_client_and_is_waited_for():
+    app = Erlen("background")
+    log: list[str] = []
+
+    async def work() -> None:
+        await asyncio.sleep(0.02)
+        gc.collect()
+        log.append("done")
+
+    @app.get("/")
+    async def view() -> Any:
+        app.add_background_task(work)
+        yield "one"
+        await asyncio.sleep(10)
+
+    async with app.serving():
+        await Exchange(app, leaves_after=1).run()
+        assert log == []
+
+    assert log == ["done"]
+    assert app.tasks.running == set()
