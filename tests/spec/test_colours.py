@@ -13,6 +13,7 @@ import pytest
 
 from erlen import Erlen, current_app, g, request, run_sync, session, sync
 from erlen.errors import SetupError
+from tests.waiting import until
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
 
@@ -378,10 +379,11 @@ async def test_requests_that_hold_a_connection_while_they_wait_do_not_starve():
 async def test_open_streams_hold_no_slot_of_the_others():
     app = Erlen("streams")
     app.config["SYNC_WORKERS"] = 2
-    gate = asyncio.Event()
+    gate, begun = asyncio.Event(), []
 
     @app.get("/stream")
     async def stream():
+        begun.append(True)
         yield "first"
         await gate.wait()
         yield "last"
@@ -396,7 +398,7 @@ async def test_open_streams_hold_no_slot_of_the_others():
 
     client = app.test_client()
     streams = [asyncio.create_task(client.get("/stream")) for _ in range(6)]
-    await asyncio.sleep(0.05)
+    await until(lambda: len(begun) == 6)
 
     answer = await asyncio.wait_for(client.get("/"), 5)
 
@@ -408,10 +410,11 @@ async def test_open_streams_hold_no_slot_of_the_others():
 async def test_async_views_answer_while_every_thread_is_busy():
     app = Erlen("busy")
     app.config["SYNC_WORKERS"] = 2
-    gate = threading.Event()
+    gate, begun = threading.Event(), []
 
     @app.get("/def")
     def plain():
+        begun.append(True)
         gate.wait(10)
         return "x"
 
@@ -421,7 +424,7 @@ async def test_async_views_answer_while_every_thread_is_busy():
 
     client = app.test_client()
     busy = [asyncio.create_task(client.get("/def")) for _ in range(6)]
-    await asyncio.sleep(0.05)
+    await until(lambda: len(begun) == 2)
 
     assert (await asyncio.wait_for(client.get("/async"), 5)).status_code == 200
     gate.set()
@@ -440,29 +443,29 @@ async def test_more_requests_than_may_wait_for_a_thread_get_a_503():
         return "x"
 
     client = app.test_client()
-    busy = [asyncio.create_task(client.get("/")) for _ in range(2)]
-    await asyncio.sleep(0.05)
-
-    answer = await client.get("/")
-
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    requests = [asyncio.create_task(client.get("/")) for _ in range(5)]
+    await until(lambda: sum(request.done() for request in requests) == 3)
     gate.set()
-    await asyncio.gather(*busy)
+    answers = await asyncio.gather(*requests)
+
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 503, 503, 503]
+    assert {answer.headers.get("Retry-After") for answer in answers} == {None, "1"}
 
 
 async def test_a_cancelled_request_is_torn_down_after_its_thread():
     app = Erlen("cancelled")
-    order, gate = [], threading.Event()
+    order, gate, begun = [], threading.Event(), threading.Event()
 
     @app.get("/")
     def show():
+        begun.set()
         gate.wait(10)
         order.append("view done")
         return "x"
 
     app.teardown_request(lambda error: order.append("teardown"))
     task = asyncio.create_task(app.test_client().get("/"))
-    await asyncio.sleep(0.05)
+    await until(begun.is_set)
 
     task.cancel()
     await asyncio.sleep(0.02)

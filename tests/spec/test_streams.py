@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from erlen import Erlen, g, request
+from tests.waiting import until
 
 
 class Exchange:
@@ -201,8 +202,7 @@ async def test_a_request_body_can_be_read_while_it_arrives():
 
     with Exchange(app, method="POST", headers=[(b"content-length", b"4")]) as exchange:
         exchange.deliver(b"ab", more=True)
-        await asyncio.sleep(0.01)
-        assert seen == [b"ab"]
+        await until(lambda: seen == [b"ab"])
         exchange.deliver(b"cd")
         await exchange.over()
 

@@ -19,6 +19,7 @@ from erlen import (
     url_for,
 )
 from tests.echoing import make_app
+from tests.waiting import until
 
 
 async def test_a_client_that_was_entered_keeps_the_context_of_the_last_request():
@@ -283,16 +284,17 @@ async def test_requests_of_an_async_client_run_in_threads_of_their_own():
 
 async def test_a_kept_request_takes_its_slot_of_the_pool():
     app = make_app(SYNC_WORKERS=1, SYNC_QUEUE=0)
-    release = threading.Event()
+    release, begun = threading.Event(), threading.Event()
 
     @app.get("/wait")
     def wait():
+        begun.set()
         release.wait(10)
         return "waited"
 
     async with app.test_client() as client:
         first = asyncio.create_task(client.get("/wait"))
-        await asyncio.sleep(0.05)
+        await until(begun.is_set)
         second = await client.get("/wait")
         release.set()
 
