@@ -81,7 +81,7 @@ class Proxy:
 
     @__class__.setter
     def __class__(self, value: type) -> None:
-        self.__resolve().__class__ = value
+        self.__resolve().__class__ = value  # pragma: no cover: for checkers, see __setattr__
 
     @property
     def __dict__(self) -> dict[str, Any]:  # type: ignore[override]

@@ -194,3 +194,11 @@ def test_sync_serving_shuts_down_even_when_the_block_fails():
         log.append("serving")
 
     assert log == ["up", "down", "up", "serving", "down"]
+
+
+def test_a_hook_that_never_blocks_is_shown_with_its_function():
+    app = Erlen("inline")
+
+    app.before_request(inline=True)(len)
+
+    assert repr(app.registry.hooks["before_request"][""]) == "[Inline(<built-in function len>)]"

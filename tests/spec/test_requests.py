@@ -190,11 +190,12 @@ async def test_the_query_is_a_dict_of_first_values(colour):
 async def test_cookies_of_several_headers_are_one_dict(colour):
     headers = [("Cookie", "a=1; b=2"), ("Cookie", 'c="3"')]
 
-    assert await look(colour, lambda request: dict(request.cookies), headers=headers) == {
-        "a": "1",
-        "b": "2",
-        "c": "3",
-    }
+    def read(request):
+        return dict(request.cookies), request.cookies is request.cookies
+
+    seen = await look(colour, read, headers=headers)
+
+    assert seen == ({"a": "1", "b": "2", "c": "3"}, True)
 
 
 @pytest.mark.parametrize("colour", COLOURS)
