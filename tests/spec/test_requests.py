@@ -12,7 +12,7 @@ from operator import attrgetter
 import pytest
 from starlette.requests import Request as StarletteRequest
 
-from erlen import Blueprint, Erlen, Request, current_request, request
+from erlen import Blueprint, Erlen, Request, current_request, request, sync
 from erlen.datastructures import MultiDict
 from erlen.headers import Authorization, ETags
 
@@ -348,6 +348,56 @@ async def test_the_body_is_iterated_awaited_or_read():
         assert b"".join(seen if isinstance(seen, list) else [seen]) == "naïve".encode()
 
 
+@pytest.mark.parametrize(("body", "pieces"), [("leaves", [b"leaves"]), ("", [])])
+async def test_a_body_that_was_read_is_iterated_as_a_whole(body, pieces):
+    async def read(request):
+        await request.get_data()
+        return [chunk async for chunk in request.stream]
+
+    assert await look("async def", read, **{**TEXT, "data": body}) == pieces
+
+
+async def test_what_is_no_form_is_none_after_it_was_read_either():
+    async def read(request):
+        return await request.get_data(), await request.form
+
+    assert await look("async def", read, **TEXT) == ("naïve".encode(), {})
+
+
+async def test_a_form_that_an_async_hook_parsed_leaves_no_data_for_a_def_view():
+    app = Erlen("requests")
+    seen = []
+
+    @app.before_request
+    async def parse():
+        await request.form
+
+    @app.post("/form", stream_body=True)
+    def form():
+        own = sync.request
+        seen.extend([own.form["tea"], own.data, own.get_data(as_text=True)])
+        return ""
+
+    await app.test_client().post("/form", data=FORM["data"])
+
+    assert seen == ["green", b"", ""]
+
+
+async def test_a_def_view_reads_a_large_piece_of_an_arriving_body_bit_by_bit():
+    app = Erlen("requests")
+    seen = []
+
+    @app.post("/large", stream_body=True)
+    def large():
+        stream = sync.request.stream
+        seen.extend([len(stream.read(10)), len(stream.read()), stream.read()])
+        return ""
+
+    await app.test_client().post("/large", data=b"leaf" * 50_000)
+
+    assert seen == [10, 199_990, b""]
+
+
 async def test_in_def_code_the_stream_is_a_file():
     def read(request):
         stream = request.stream
@@ -528,6 +578,19 @@ async def test_starlette_sees_the_same_request_and_body():
     seen = await look("async def", read, path="/tea", **JSON)
 
     assert seen == (StarletteRequest, "/tea", {"tea": "green"}, {"tea": "green"})
+
+
+async def test_starlette_may_read_a_body_that_comes_in_pieces():
+    async def pieces():
+        yield b"green "
+        yield b"tea"
+
+    async def read(request):
+        return [piece async for piece in request.starlette.stream()]
+
+    seen = await look("async def", read, method="POST", data=pieces())
+
+    assert seen == [b"green ", b"tea", b""]
 
 
 async def test_what_starlette_has_read_is_gone():
