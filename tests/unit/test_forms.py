@@ -474,12 +474,12 @@ def test_a_file_in_tiny_pieces_takes_little_more_memory_than_its_size():
     parser.feed(b'--bound\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n')
     tracemalloc.start()
 
-    for _ in range(100_000):
+    for _ in range(20_000):
         parser.feed(b"xy")
     held = tracemalloc.get_traced_memory()[0]
 
     tracemalloc.stop()
-    assert held < 400_000
+    assert held < 80_000
 
 
 @pytest.mark.parametrize(
@@ -496,24 +496,24 @@ def test_a_file_in_tiny_pieces_takes_little_more_memory_than_its_size():
     ids=["CRLF", "CR", "near", "padding", "folded", "parameters", "escapes"],
 )
 def test_time_grows_with_the_length_of_the_body_only(body):
-    start = time.perf_counter()
+    start = time.process_time()
 
     try:
         read_form_sync(cut(body, 65536), parser_of(max_file_memory=10_000_000))
     except FormError:
         pass
 
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize("content_type", ["; a" * 20_000, ';x="' + "\\" * 60_000, '; a="' * 20_000])
 def test_time_grows_with_the_length_of_the_content_type_only(content_type):
-    start = time.perf_counter()
+    start = time.process_time()
 
     with pytest.raises(BrokenForm):
         form_of(END, "multipart/form-data" + content_type)
 
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_a_broken_form_writes_no_log(caplog):
@@ -756,7 +756,7 @@ bodies = st.one_of(
 
 
 @given(body=bodies, cuts=cuts, content_type=st.sampled_from([URLENCODED, MULTIPART]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_no_bytes_do_worse_than_an_error_and_no_cuts_change_the_outcome(body, cuts, content_type):
     limits = {"max_memory": 60, "max_parts": 4, "max_header_bytes": 150, "max_file_memory": 20}
 

@@ -135,11 +135,11 @@ def test_every_mistake_in_a_rule_is_a_setup_error():
 def test_reading_takes_time_in_proportion_to_length(unit):
     rule = "/" + unit * 50_000
 
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(SetupError):
         pattern_of(rule)
 
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 # What a pattern says of itself
