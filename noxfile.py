@@ -36,11 +36,15 @@ def tests(session: nox.Session) -> None:
     """Run the suite; on the Python that runs nox also measure the core's coverage."""
     install(session, "test")
     suite = ["pytest", "--ignore=tests/docs", "--ignore=tests/ecosystem", *session.posargs]
-    if session.python != HERE or session.posargs:
+    if session.posargs:
+        session.run(*suite)
+        return
+    suite += ["--numprocesses=auto", "--dist=worksteal"]
+    if session.python != HERE:
         session.run(*suite)
         return
     floors = runpy.run_path("tests/architecture/floors.py")
-    session.run("coverage", "run", "-m", *suite)
+    session.run(*suite, "--cov=erlen", "--cov-branch", "--cov-report=")
     session.run(
         "coverage",
         "report",
