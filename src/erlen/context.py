@@ -7,7 +7,7 @@ import sys
 import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from inspect import isawaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
@@ -19,7 +19,7 @@ from .exceptions import HTTPException
 from .proxies import current
 from .requests import Request
 from .sessions import SessionInterface, SessionMixin
-from .signals import appcontext_popped, appcontext_pushed
+from .signals import announce, appcontext_popped, appcontext_pushed
 from .typing import Message, Receive, Scope, Send
 from .websockets import WebSocket
 
@@ -298,41 +298,60 @@ class Context(Generic[AppT]):
 
     def push(self) -> None:
         """Make this the current context; ``with`` does it too."""
+        if self._begin():
+            with self._left_if_this_fails():
+                if appcontext_pushed.receivers:
+                    appcontext_pushed.send(self.app, _async_wrapper=ensure_sync)
+                self._match()
+
+    def _begin(self) -> bool:
+        """Make this the current context; true if it was not one of those around."""
         if self._outer is None:
             self._outer = []
         self._outer.append(current.get())
         current.set(self)
         if len(self._outer) > 1:
-            return
+            return False
         self.closed = self.torn_down = False
-        if appcontext_pushed.receivers:
-            appcontext_pushed.send(self.app, _async_wrapper=ensure_sync)
+        return True
+
+    @contextmanager
+    def _left_if_this_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._restore()
+            self.closed = True
+            raise
+
+    def _match(self) -> None:
         if self.kind != "app" and self.route is None and self.error is None:
             self.app.match(self)
 
-    def _restore(self) -> bool:
-        """Put the previous context back; true if this was the last one to leave."""
+    def _check_current(self) -> None:
         if current.get() is not self or not self._outer:
             raise ContextError("Popped a context that is not the current one.")
-        outer = self._outer.pop()
+
+    def _restore(self) -> bool:
+        """Put the previous context back; true if this was the last one to leave."""
+        self._check_current()
+        outer = cast("list[Any]", self._outer).pop()
         current.set(None if outer is not None and outer.closed else outer)
         return not self._outer
 
     def pop(self, error: BaseException | None = None) -> None:
         """Tear the context down and leave it; ``with`` does it too."""
+        self._check_current()
         if error is None:
             error = sys.exc_info()[1]
         try:
             if self._outer is not None and len(self._outer) == 1:
                 self.app.teardown_here(self, error)
         finally:
-            self._leave()
-
-    def _leave(self) -> None:
-        if self._restore():
-            self.closed = True
-            if appcontext_popped.receivers:
-                appcontext_popped.send(self.app, _async_wrapper=ensure_sync)
+            if self._restore():
+                self.closed = True
+                if appcontext_popped.receivers:
+                    appcontext_popped.send(self.app, _async_wrapper=ensure_sync)
 
     def __enter__(self) -> Context[AppT]:
         self.push()
@@ -347,7 +366,11 @@ class Context(Generic[AppT]):
         self.pop(error)
 
     async def __aenter__(self) -> Context[AppT]:
-        self.push()
+        if self._begin():
+            with self._left_if_this_fails():
+                if appcontext_pushed.receivers:
+                    await announce(appcontext_pushed, self.app)
+                self._match()
         return self
 
     async def __aexit__(
@@ -356,11 +379,15 @@ class Context(Generic[AppT]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._check_current()
         try:
             if self._outer is not None and len(self._outer) == 1:
                 await self.app.teardown(self, error)
         finally:
-            self._leave()
+            if self._restore():
+                self.closed = True
+                if appcontext_popped.receivers:
+                    await announce(appcontext_popped, self.app)
 
     # -- copies and resources --------------------------------------------------------------
 

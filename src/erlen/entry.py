@@ -16,6 +16,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
 from starlette.websockets import WebSocketDisconnect as StarletteWebSocketDisconnect
 
+from .concurrency import on_loop
 from .context import Context
 from .exceptions import Forbidden, HTTPException
 from .forwarding import forward
@@ -28,6 +29,12 @@ from .results import Foreign
 from .typing import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Others", "guard", "serve"]
+
+
+_NO_ASYNCIO = (
+    "Erlen runs on asyncio, and there is no event loop of asyncio here. Choose a server, or a"
+    " worker of your server, that runs asyncio or uvloop."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
     app: Any = scope["app"]
     kind = scope["type"]
     if kind == "lifespan":
+        if not on_loop():
+            raise RuntimeError(_NO_ASYNCIO)
         await run_lifespan(scope, receive, send, app.serving(), app.log_problem)
         return
     if kind not in ("http", "websocket"):
@@ -81,6 +90,9 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
     if "app_root_path" in scope:
         # Somebody mounted this app; what is mounted here in turn builds its URLs from here.
         scope["app_root_path"] = scope.get("root_path", "")
+    headers = scope.get("headers")
+    if type(headers) is not list:
+        scope["headers"] = list(headers or ())  # any iterable will do, and it is read again
     error = app.look_at_host(scope)
     route: Any
     params: dict[str, Any]
@@ -90,6 +102,8 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
     if error is not None:
         route, params, failure = None, {}, error
     context: Context[Any] = Context(app, scope, receive, send, route, params, failure)
+    if context.loop is None:
+        raise RuntimeError(_NO_ASYNCIO)
     scope["router"] = app.router
     handler: Handler
     try:
@@ -127,7 +141,7 @@ def _name_route(scope: Scope, route: BaseRoute | None, failure: HTTPException | 
 
 def _look_at_origin(app: Any, scope: Scope) -> HTTPException | None:
     """Return the 403 for a websocket that a page of somebody else opens."""
-    headers = {name: value for name, value in scope["headers"] if name in (b"origin", b"host")}
+    headers = {name.lower(): value for name, value in scope["headers"]}
     if b"origin" not in headers:
         return None
     origin = headers[b"origin"].decode("latin-1")

@@ -232,6 +232,8 @@ class Flow:
             return await self.finish(context, await self.recover(context, error))
         except Exception as second:
             return await self.fail(context, second)
+        finally:
+            del error  # it may be raised through here, and would keep this frame and itself
 
     async def recover(self, context: Context[Any], error: Exception) -> Response:
         """Turn an error of a hook or a view into a response, or raise it again."""
@@ -248,7 +250,10 @@ class Flow:
             return await self.recover_http(context, error)
         handler = self.handler_for(context, error, None)
         if handler is None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error
         return self.to_response(context, await handler(error))
 
     async def recover_http(self, context: Context[Any], error: StarletteHTTPException) -> Response:
@@ -407,6 +412,7 @@ class Flow:
         # Admitted: what has begun is torn down, however many requests wait for a thread.
         context.torn_down = context.admitted = True
         error = error if error is not None else context.unhandled
+        context.unhandled = None  # its traceback knows the context
         fatal: BaseException | None = None
         for step in self._last_steps(context, error):
             try:

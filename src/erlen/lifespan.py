@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
@@ -227,10 +228,11 @@ class Tasks:
     def _begin(self, loop: asyncio.AbstractEventLoop, begin: Callable[[], Any], name: str) -> None:
         task = loop.create_task(self._run(begin, name), name=f"erlen-{name}")
         self.running.add(task)
-        task.add_done_callback(self.running.discard)
+        task.add_done_callback(self.running.discard, context=contextvars.Context())
 
     async def _run(self, begin: Callable[[], Any], name: str) -> None:
         app = cast(LifespanApp, self._app())
+        current.set(None)  # not around this one: it would keep the request that began it
         context = app.app_context()
         context.is_task = True
         async with context:

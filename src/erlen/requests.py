@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from starlette.requests import Request as StarletteRequest
 
-from .concurrency import Pending, on_loop, to_thread, wait_for
+from .concurrency import Pending, expire, on_loop, to_thread, wait_for
 from .connections import Connection, session_of
 from .datastructures import CombinedMultiDict, ImmutableMultiDict
 from .errors import ContextError
@@ -392,8 +392,9 @@ class Request(Connection):
     async def _read_all(self, spool: bool) -> None:
         limit = self.body_timeout
         try:
-            # What came too late is not waited for a second time.
-            async with asyncio.timeout(limit if limit is None else limit - self._overdue):
+            async with asyncio.timeout(None) as timeout:
+                # What came too late is not waited for a second time.
+                expire(timeout, limit if limit is None else limit - self._overdue)
                 async for chunk in self._chunks():
                     self._parts.append(chunk)
                     if spool and self._received > _IN_MEMORY:
@@ -485,7 +486,8 @@ class Request(Connection):
             "The form was not read to its end, because that was cancelled. What arrived is gone."
         )
         try:
-            async with asyncio.timeout(self.body_timeout):
+            async with asyncio.timeout(None) as timeout:
+                expire(timeout, self.body_timeout)
                 return await read_form(self._chunks(), parser)
         except FormError as error:
             failure = _refused(error)

@@ -102,7 +102,7 @@ class Departure:
         self.noticed = False
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._before = self._task.cancelling()
-        self._watcher = asyncio.create_task(self._watch(receive))
+        self._watcher: asyncio.Task[None] | None = asyncio.create_task(self._watch(receive))
 
     async def _watch(self, receive: Receive) -> None:
         try:
@@ -123,7 +123,9 @@ class Departure:
         traceback: TracebackType | None,
     ) -> bool:
         """End the watch, and the cancel if it was this one's."""
-        self._watcher.cancel()
+        watcher = cast("asyncio.Task[None]", self._watcher)
+        self._watcher = None  # they know each other, and this is what would keep both
+        watcher.cancel()
         if not self.noticed:
             return False
         # Uncancelled in any case: a generator may have turned the cancel into something else.

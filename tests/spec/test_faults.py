@@ -21,7 +21,9 @@ from erlen import (
     session,
     websocket,
 )
+from erlen.errors import ContextError
 from erlen.exceptions import Conflict
+from erlen.proxies import current
 from erlen.responses import Response
 from erlen.sessions import SecureCookieSession, SessionInterface
 from erlen.signals import (
@@ -734,3 +736,64 @@ async def test_a_background_task_outlives_its_client_and_is_waited_for():
 
     assert log == ["done"]
     assert app.tasks.running == set()
+
+
+# -- contexts entered by hand --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["with", "async with"])
+async def test_a_context_that_cannot_be_entered_is_left(how, kind):
+    app = Erlen("pushed")
+
+    def fail(sender: Any) -> None:
+        raise KINDS[kind]()
+
+    async def enter_it() -> None:
+        if how == "with":
+            with app.app_context():
+                pass
+        else:
+            async with app.app_context():
+                pass
+
+    with appcontext_pushed.connected_to(fail, app), pytest.raises(type(KINDS[kind]())):
+        await enter_it()
+
+    assert current.get() is None
+
+
+async def test_async_receivers_hear_of_contexts_that_are_entered_by_hand():
+    app = Erlen("pushed")
+    log: list[str] = []
+
+    async def pushed(sender: Any) -> None:
+        await asyncio.sleep(0)
+        log.append("pushed")
+
+    async def popped(sender: Any) -> None:
+        await asyncio.sleep(0)
+        log.append("popped")
+
+    with appcontext_pushed.connected_to(pushed, app), appcontext_popped.connected_to(popped, app):
+        async with app.app_context():
+            log.append("inside")
+
+    assert log == ["pushed", "inside", "popped"]
+
+
+async def test_a_context_that_is_not_the_current_one_is_not_torn_down():
+    app = Erlen("popped")
+    torn: list[str] = []
+    app.teardown_appcontext(lambda error: torn.append("torn down"))
+    outer, inner = app.app_context(), app.app_context()
+
+    outer.push()
+    inner.push()
+    with pytest.raises(ContextError, match="not the current one"):
+        outer.pop()
+
+    assert torn == []
+    inner.pop()
+    outer.pop()
+    assert torn == ["torn down"] * 2

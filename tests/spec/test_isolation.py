@@ -1,0 +1,311 @@
+"""Thousands of requests at once see only what is theirs, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import weakref
+from collections import Counter
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+from erlen import (
+    Erlen,
+    after_this_request,
+    copy_current_request_context,
+    g,
+    request,
+    run_sync,
+    session,
+    sync,
+)
+from erlen.context import Context
+from erlen.proxies import current
+from erlen.requests import Request
+from erlen.responses import Response
+from tests.exchanges import Conversation, Exchange
+
+REQUESTS = 3000
+AT_ONCE = 200
+
+mine: ContextVar[str] = ContextVar("mine", default="nobody's")
+
+
+class Planted(Exception):
+    """An error that a hook raises on purpose."""
+
+
+def check(where: str) -> None:
+    """Fail if anything here belongs to another request; then fail on purpose, if told."""
+    name = request.args["name"]
+    seen = {g.name, session["name"], mine.get(), request.headers["x-name"], name}
+    if seen != {name}:
+        g.log.append(f"{where}: {seen}")
+    if request.args["fails"] == where:
+        raise Planted(where)
+
+
+def make_app(log: list[str], torn: Counter[str]) -> Erlen:
+    """Return an app with steps of both colours everywhere, each of which checks."""
+    app = Erlen("isolation")
+    app.secret_key = "k" * 32
+    app.logger.disabled = True
+
+    @app.before_request
+    async def first() -> None:
+        name = request.args["name"]
+        g.log, g.name, session["name"] = log, name, name
+        mine.set(name)
+        await asyncio.sleep(random.random() / 500)
+        check("first")
+
+    def before() -> None:
+        check("before")
+
+    if torn["def hooks"]:
+        app.before_request(before)
+
+    @app.after_request
+    async def after(response: Response) -> Response:
+        await asyncio.sleep(0)
+        check("after")
+        return response
+
+    @app.teardown_request
+    async def async_teardown(error: Any) -> None:
+        torn["async"] += 1
+
+    @app.teardown_appcontext
+    def teardown(error: Any) -> None:
+        torn["def"] += 1
+        check("teardown") if "name" in g else None
+
+    @app.errorhandler(Planted)
+    async def planted(error: Planted) -> Any:
+        await asyncio.sleep(0)
+        check("handler")
+        return str(error), 418
+
+    @app.get("/async")
+    async def view() -> str:
+        check("view")
+        await asyncio.sleep(random.random() / 500)
+        check("view again")
+
+        @after_this_request
+        async def later(response: Response) -> Response:
+            check("after this request")
+            return response
+
+        await run_sync(check)("thread")
+        task = asyncio.create_task(copy())
+        await task
+        return request.args["name"]
+
+    async def copy() -> None:
+        await asyncio.sleep(0)
+        check("task")
+
+    @app.get("/def")
+    def def_view() -> str:
+        check("view")
+        app.ensure_sync(copy)()
+        return sync.request.args["name"]
+
+    @app.get("/stream")
+    async def stream() -> Any:
+        for _ in range(3):
+            check("stream")
+            await asyncio.sleep(random.random() / 1000)
+            yield request.args["name"]
+
+    @app.get("/def-stream")
+    def def_stream() -> Any:
+        for _ in range(3):
+            check("stream")
+            yield request.args["name"]
+
+    @app.post("/body")
+    async def body() -> Any:
+        data = await request.get_json()
+        check("view")
+        return data
+
+    return app
+
+
+PATHS = ["/async", "/async", "/def", "/stream", "/def-stream", "/body", "/missing"]
+STEPS = [
+    *("first", "before", "view", "view again", "after this request", "thread", "task"),
+    *("stream", "after", "teardown", "handler"),
+]
+
+
+def census() -> Counter[str]:
+    """Count what must not outlive a request."""
+    gc.collect()
+    kinds = (Context, Request, Response)
+    return Counter(type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, kinds))
+
+
+@pytest.mark.parametrize("def_hooks", [False, True])
+async def test_requests_that_run_together_share_nothing_and_leave_nothing(def_hooks):
+    log: list[str] = []
+    torn: Counter[str] = Counter({"def hooks": int(def_hooks)})
+    rng = random.Random(4711)
+    app = make_app(log, torn)
+    before = census()
+    numbers = iter(range(REQUESTS // 2))
+    outcomes: Counter[Any] = Counter()
+
+    async def client() -> None:
+        for number in numbers:
+            name = f"n{number}-{rng.random()}"
+            path = rng.choice(PATHS)
+            fails = rng.choice(STEPS) if rng.random() < 0.1 else ""
+            exchange = Exchange(
+                app,
+                path,
+                method="POST" if path == "/body" else "GET",
+                query_string=f"name={name}&fails={fails}".encode(),
+                headers=[(b"x-name", name.encode()), (b"content-type", b"application/json")],
+                body=[b'"', name.encode(), b'"'],
+                cancel_at=rng.randrange(12) if rng.random() < 0.1 else None,
+            )
+            await exchange.run()
+            exchange.check()
+            if exchange.status == 200 and exchange.error is None:
+                assert set(exchange.body.decode().strip('"\n').split(name)) == {""}
+            outcomes[exchange.status] += 1
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(client() for _ in range(AT_ONCE)))
+        await app.close_worker_pool()
+
+    assert log == []
+    assert torn["async"] == torn["def"] == REQUESTS // 2
+    assert outcomes[200] > REQUESTS / 4
+    assert outcomes[418] > 10
+    assert outcomes[None] > 10
+    assert current.get() is None
+    assert mine.get() == "nobody's"
+    assert census() == before
+
+
+@pytest.mark.parametrize(
+    "kind", ["async", "def", "error", "def error", "stream", "def stream", "form", "websocket"]
+)
+def test_an_app_that_has_served_is_freed_at_once(kind, caplog):
+    caplog.set_level("CRITICAL")
+
+    async def serve() -> weakref.ref[Erlen]:
+        app = Erlen("freed")
+        app.secret_key = "k" * 32
+        gone = weakref.ref(app)
+
+        @app.before_request
+        async def before() -> None:
+            session["x"] = 1
+
+        @app.get("/async")
+        async def view() -> str:
+            return "x"
+
+        @app.get("/def")
+        def def_view() -> str:
+            return "x"
+
+        @app.get("/error")
+        async def error() -> str:
+            raise LookupError("x")
+
+        @app.get("/def error")
+        def def_error() -> str:
+            raise LookupError("x")
+
+        @app.post("/form")
+        async def form() -> dict[str, str]:
+            return (await request.form).to_dict()
+
+        @app.get("/stream")
+        async def stream() -> Any:
+            yield "x"
+
+        @app.get("/def stream")
+        def def_stream() -> Any:
+            yield "x"
+
+        @app.websocket("/websocket")
+        async def socket() -> None:
+            await asyncio.sleep(0)
+
+        if kind == "websocket":
+            await Conversation(app, "/websocket").run()
+        else:
+            method = "POST" if kind == "form" else "GET"
+            headers = [(b"content-type", b"application/x-www-form-urlencoded")]
+            await Exchange(app, f"/{kind}", method=method, headers=headers).run()
+        await app.close_worker_pool()
+        return gone
+
+    gc.collect()
+    gc.disable()
+    try:
+        gone = asyncio.run(serve())
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+async def test_what_copies_a_request_outlives_it_and_goes_with_the_copy():
+    app = Erlen("copies")
+    kept: list[Any] = []
+    log: list[str] = []
+
+    @app.get("/")
+    async def view() -> str:
+        @copy_current_request_context
+        async def later() -> None:
+            await asyncio.sleep(0.01)
+            log.append(request.path)
+
+        kept.append(asyncio.create_task(later()))
+        return "x"
+
+    before = census()
+    await Exchange(app).run()
+    await kept.pop()
+
+    assert log == ["/"]
+    assert census() == before
+
+
+async def test_what_runs_on_keeps_no_request():
+    app = Erlen("later")
+    seen: list[weakref.ref[Any]] = []
+    go = asyncio.Event()
+
+    @app.post("/async")
+    async def view() -> str:
+        await request.get_data()
+        app.add_background_task(go.wait)
+        seen.append(weakref.ref(current.get()))
+        return "x"
+
+    @app.post("/def")
+    def def_view() -> str:
+        seen.append(weakref.ref(current.get()))
+        return str(len(sync.request.get_data()))
+
+    for path in ("/async", "/def"):
+        length = [(b"content-length", b"2")]
+        await Exchange(app, path, method="POST", headers=length, body=[b"a", b"b"]).run()
+    await asyncio.sleep(0.01)
+    gc.collect()
+
+    assert [context() for context in seen] == [None, None]
+    go.set()
+    await app.close_worker_pool()
