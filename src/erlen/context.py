@@ -6,7 +6,7 @@ import asyncio
 import sys
 import threading
 from asyncio import AbstractEventLoop
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from inspect import isawaitable
 from types import TracebackType
@@ -316,7 +316,7 @@ class Context(Generic[AppT]):
         return True
 
     @contextmanager
-    def _left_if_this_fails(self) -> Iterator[None]:
+    def _left_if_this_fails(self) -> Generator[None]:
         try:
             yield
         except BaseException:
