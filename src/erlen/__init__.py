@@ -46,14 +46,17 @@ from .helpers import (
     stream_template_string,
     stream_with_context,
     url_for,
+    url_to,
 )
 from .requests import Request
 from .responses import Response
+from .urls import URL
 from .websockets import WebSocket, WebSocketDisconnect
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "URL",
     "Blueprint",
     "Config",
     "ContextError",
@@ -101,5 +104,6 @@ __all__ = [
     "stream_with_context",
     "sync",
     "url_for",
+    "url_to",
     "websocket",
 ]

@@ -237,6 +237,12 @@ class Router(StarletteRouter):
         index = self.routes.arranged or self._arrange()
         return any(one.arguments.issuperset(names) for one in index.endpoints.get(endpoint, ()))
 
+    def names_of(self, endpoint: str) -> frozenset[str]:
+        """Return the names of all values that rules of *endpoint* take."""
+        index = self.routes.arranged or self._arrange()
+        names: frozenset[str] = frozenset()
+        return names.union(*(one.arguments for one in index.endpoints.get(endpoint, ())))
+
     def iter_rules(self, endpoint: str | None = None) -> Iterator[Rule]:
         """Yield all rules in the order of their registration, or those of *endpoint*."""
         for route in self.routes:

@@ -287,11 +287,14 @@ def compile_pattern(
     )
 
 
-def query_string(values: Mapping[str, Any], *, sort: bool = False) -> str:
+def query_string(
+    values: Mapping[str, Any] | Iterable[tuple[str, Any]], *, sort: bool = False
+) -> str:
     """Return *values* as a query without ``?``; lists repeat their name, ``None`` is left out."""
+    items = cast("Mapping[str, Any]", values).items() if isinstance(values, Mapping) else values
     pairs = [
         (name, item)
-        for name, value in (sorted(values.items()) if sort else values.items())
+        for name, value in (sorted(items) if sort else items)
         for item in _several(value)
         if item is not None
     ]
