@@ -497,6 +497,7 @@ class App(Registrar, Starlette):
             self._limits = Limits(
                 max_content_length=config["MAX_CONTENT_LENGTH"],
                 body_timeout=config["BODY_TIMEOUT"],
+                body_min_rate=config["BODY_MIN_RATE"],
                 max_form_memory_size=config["MAX_FORM_MEMORY_SIZE"],
                 max_form_parts=config["MAX_FORM_PARTS"],
                 max_query_items=config["MAX_QUERY_ITEMS"],

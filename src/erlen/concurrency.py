@@ -38,7 +38,6 @@ __all__ = [
     "adopt",
     "drive",
     "ensure_sync",
-    "expire",
     "is_async",
     "on_loop",
     "run_sync",
@@ -581,17 +580,6 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         return result
     coroutine.close()
     raise RuntimeError("A step of a def pipeline awaited something of the event loop.")
-
-
-def expire(timeout: asyncio.Timeout, seconds: float | None) -> None:
-    """Let *timeout* end in so many seconds; ``None``: never.
-
-    asyncio keeps a timer that was not needed until it is due. This one holds no variables,
-    and so neither the request nor its body.
-    """
-    if seconds is not None:
-        when = asyncio.get_running_loop().time() + seconds
-        Context().run(timeout.reschedule, when)
 
 
 async def to_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -80,8 +80,10 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "MAX_QUERY_ITEMS": 1_000,
         # Largest number of cookies in a request.
         "MAX_COOKIES": 200,
-        # Seconds in which a request body has to arrive; None: no limit.
+        # Seconds to wait for each piece of a request body; None: no limit, nor is there a rate.
         "BODY_TIMEOUT": 60,
+        # Bytes a second that a body comes with on average, BODY_TIMEOUT aside; None: any.
+        "BODY_MIN_RATE": 500,
         # Seconds that background tasks have to finish at shutdown before they are cancelled.
         "BACKGROUND_TASK_SHUTDOWN_TIMEOUT": 5,
         # Largest number of threads that run def views and hooks.

@@ -38,6 +38,7 @@ class Limits:
 
     max_content_length: int | None = 16 * 1024 * 1024
     body_timeout: float | None = 60
+    body_min_rate: float | None = 500
     max_form_memory_size: int | None = 500_000
     max_form_parts: int | None = 1000
     max_query_items: int = 1000

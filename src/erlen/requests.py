@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from starlette.requests import Request as StarletteRequest
 
-from .concurrency import Pending, expire, on_loop, to_thread, wait_for
+from .concurrency import Pending, on_loop, to_thread, wait_for
 from .connections import Connection, session_of
 from .datastructures import CombinedMultiDict, ImmutableMultiDict
 from .errors import ContextError
@@ -45,6 +45,7 @@ from .headers import (
     parse_range_header,
 )
 from .streams import Inbox
+from .timeouts import Within
 from .typing import Message, Receive, Scope
 from .uploads import SyncUploadFile, UploadFile
 
@@ -74,11 +75,13 @@ class Request(Connection):
         "_inbox",
         "_is_here",
         "_json",
-        "_overdue",
         "_parts",
         "_receive",
         "_received",
+        "_silence",
         "_spool",
+        "_waited",
+        "body_min_rate",
         "body_timeout",
         "max_content_length",
         "max_form_memory_size",
@@ -98,17 +101,20 @@ class Request(Connection):
         self.max_form_parts = limits.max_form_parts
         """Fields and files that a form may have."""
         self.body_timeout = limits.body_timeout
-        """Seconds in which the whole body must arrive; ``None`` waits for ever."""
+        """Seconds to wait for each piece of the body; ``None`` waits for ever."""
+        self.body_min_rate = limits.body_min_rate
+        """Bytes a second that the body has to come with, after ``body_timeout`` seconds of
+        waiting for it; ``None`` takes it as slow as it comes."""
         self.stream_body = stream_body
         self._receive = receive
         self._inbox: Inbox | None = None
         self._arriving: asyncio.Lock | None = None
         self._received = 0
+        self._waited = self._silence = 0.0  # seconds: for the body, and since its last piece
         self._parts: list[bytes] = []
         self._body: bytes | None = None
         self._spool: IO[bytes] | None = None
         self._is_here = False  # whether all of it is in one of these two
-        self._overdue = 0.0
         self._again: Iterator[Message] | None = None
         self._form: Form | None = None
         self._form_failure: Exception | None = None
@@ -223,7 +229,7 @@ class Request(Connection):
         there is nothing left to return.
 
         :raises RequestEntityTooLarge: 413, over ``max_content_length``.
-        :raises RequestTimeout: 408, when it does not arrive in ``body_timeout`` seconds.
+        :raises RequestTimeout: 408, when it stops for ``body_timeout`` seconds, or trickles.
         :raises ClientDisconnected: when the client leaves before the end.
         """
         return self._whole("request.get_data()", cache, as_text, parse_form_data)
@@ -390,20 +396,10 @@ class Request(Connection):
                 await self._read_all(spool)
 
     async def _read_all(self, spool: bool) -> None:
-        limit = self.body_timeout
-        try:
-            async with asyncio.timeout(None) as timeout:
-                # What came too late is not waited for a second time.
-                expire(timeout, limit if limit is None else limit - self._overdue)
-                async for chunk in self._chunks():
-                    self._parts.append(chunk)
-                    if spool and self._received > _IN_MEMORY:
-                        await to_thread(self._write_parts)
-        except TimeoutError:
-            self._overdue = max(self._overdue, limit or 0.0)
-            raise RequestTimeout(
-                f"The body did not arrive within {limit} seconds (BODY_TIMEOUT)."
-            ) from None
+        async for chunk in self._chunks():
+            self._parts.append(chunk)
+            if spool and self._received > _IN_MEMORY:
+                await to_thread(self._write_parts)
         if self._spool is None:
             self._body = b"".join(self._parts) if len(self._parts) != 1 else self._parts[0]
         else:
@@ -426,13 +422,51 @@ class Request(Connection):
         self._check_size(self._received)
         inbox = self._mailbox
         while not inbox.complete:
-            message = await inbox.take()
+            patience = self._patience()
+            if patience is None:
+                message = await inbox.take()
+            else:
+                message = await self._take_within(patience, inbox)
             if message["type"] == "http.disconnect":
                 raise ClientDisconnected("The client left before its request was complete.")
             if chunk := message.get("body", b""):
                 self._received += len(chunk)
                 yield chunk
                 self._check_size(self._received)
+
+    def _patience(self) -> float | None:
+        """Return how many seconds the next piece has to arrive; ``None``: all it wants.
+
+        What came too late once is not waited for a second time, unless the limit is another
+        now. The time that the app takes between two pieces is not the client's.
+        """
+        limit = self.body_timeout
+        if limit is None:
+            return None
+        patience = limit - self._silence
+        if self.body_min_rate:
+            patience = min(patience, limit + self._received / self.body_min_rate - self._waited)
+        return patience
+
+    async def _take_within(self, patience: float, inbox: Inbox) -> Message:
+        arriving = Within(inbox.take(), patience)
+        try:
+            message = await arriving
+        except TimeoutError:
+            raise RequestTimeout(self._why_too_late(patience)) from None
+        finally:
+            self._waited += arriving.waited
+            self._silence += arriving.waited
+        self._silence = 0.0
+        return message
+
+    def _why_too_late(self, patience: float) -> str:
+        if patience == cast(float, self.body_timeout) - self._silence:
+            return f"The body did not arrive within {self.body_timeout} seconds (BODY_TIMEOUT)."
+        return (
+            f"The body came too slowly, with less than {self.body_min_rate} bytes a second"
+            " (BODY_MIN_RATE)."
+        )
 
     def _check_size(self, size: int) -> None:
         limit = self.max_content_length
@@ -486,17 +520,10 @@ class Request(Connection):
             "The form was not read to its end, because that was cancelled. What arrived is gone."
         )
         try:
-            async with asyncio.timeout(None) as timeout:
-                expire(timeout, self.body_timeout)
-                return await read_form(self._chunks(), parser)
+            return await read_form(self._chunks(), parser)
         except FormError as error:
             failure = _refused(error)
             raise failure from error
-        except TimeoutError:
-            failure = RequestTimeout(
-                f"The form did not arrive within {self.body_timeout} seconds (BODY_TIMEOUT)."
-            )
-            raise failure from None
         except HTTPException as error:
             failure = error
             raise
@@ -694,6 +721,7 @@ if TYPE_CHECKING:
         max_form_memory_size: int | None
         max_form_parts: int | None
         body_timeout: float | None
+        body_min_rate: float | None
         method: str
         content_type: str | None
         mimetype: str

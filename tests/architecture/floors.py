@@ -13,7 +13,10 @@ from pathlib import Path
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors"),
-    ("proxies", "http", "datastructures", "registry", "packages", "hosts", "logs", "security"),
+    (
+        *("proxies", "http", "datastructures", "registry", "packages", "hosts", "logs"),
+        *("security", "timeouts"),
+    ),
     ("concurrency", "config", "signals", "headers", "json", "converters"),
     ("conditional", "rules", "forwarding", "fields", "streams", "decorators"),
     ("responses", "matching"),

@@ -633,6 +633,7 @@ TOLD_ABOVE = {
     "max_form_memory_size",
     "max_form_parts",
     "body_timeout",
+    "body_min_rate",
     "stream_body",
     "url_rule",
     "endpoint",
