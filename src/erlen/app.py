@@ -27,7 +27,7 @@ from .config import DEFAULTS, Config, ConfigAttribute
 from .connections import Limits
 from .context import AppGlobals, Context
 from .decorators import template_decorator
-from .entry import Others, guard, serve
+from .entry import Others, entrance, guard
 from .errors import SetupAssertionError, SetupValueError
 from .exceptions import Aborter, BadHost, HTTPException, InternalServerError
 from .forwarding import Hops
@@ -145,8 +145,7 @@ class App(Registrar, Starlette):
     def _collect(self) -> None:
         """Make the tables that registrations fill."""
         self.aborter = self.make_aborter()
-        self.json = self.json_provider_class(cast(Any, self))
-        self.results = Results(self.response_class, _weakly(self, App.current_json))
+        self.results = Results(self.response_class, self.json_provider_class(cast(Any, self)))
         self.blueprints: dict[str, Blueprint] = {}
         self.extensions: dict[str, Any] = {}
         self.teardown_appcontext_funcs: list[Hook] = []
@@ -230,9 +229,14 @@ class App(Registrar, Starlette):
     def debug(self, value: bool) -> None:
         self.config["DEBUG"] = value
 
-    def current_json(self) -> JSONProvider:
-        """Return :attr:`json`, as a function."""
-        return self.json
+    @property
+    def json(self) -> JSONProvider:
+        """How JSON is written and read; assign another provider to change that."""
+        return self.results.json
+
+    @json.setter
+    def json(self, provider: JSONProvider) -> None:
+        self.results.json = provider
 
     @property
     def logger(self) -> logging.Logger:
@@ -565,6 +569,7 @@ class App(Registrar, Starlette):
         self.frozen = False
         self._limits = None
         self._good_hosts.clear()
+        self.json.forget()
         if key == "SERVER_NAME":
             self.router.server_name = self.config["SERVER_NAME"]
         if self._jinja_env is not None:
@@ -600,7 +605,9 @@ class App(Registrar, Starlette):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Put our error page around the user's middleware, and that around our one entry."""
-        stack: ASGIApp = serve
+        if not self.user_middleware:
+            return entrance(guarded=True)
+        stack = entrance(guarded=False)
         for cls, args, kwargs in reversed(self.user_middleware):
             stack = cls(stack, *args, **kwargs)
         return guard(stack)
@@ -608,12 +615,12 @@ class App(Registrar, Starlette):
     def look_at_host(self, scope: Scope) -> HTTPException | None:
         """Return the 400 for a Host header that is malformed, doubled or not ours."""
         host: bytes | None = None
-        for name, value in scope.get("headers", ()):
-            if name in _HOST:
+        for name, value in scope["headers"]:
+            if len(name) == 4 and name in _HOST:
                 if host is not None:
                     return BadHost("The request has more than one Host header.")
                 host = value
-        if host is None or host in self._good_hosts:
+        if host in self._good_hosts or host is None:
             return None
         text = host.decode("latin-1")
         if not host_is_valid(text):

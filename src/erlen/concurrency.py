@@ -78,7 +78,7 @@ def on_loop() -> bool:
     """
     context = current.get()
     if context is not None:
-        return context.loop_thread == threading.get_ident() and not context.inline
+        return context.on_its_loop and not context.inline
     return _running_loop() is not None
 
 

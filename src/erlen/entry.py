@@ -28,7 +28,7 @@ from .proxies import current
 from .results import Foreign
 from .typing import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Others", "guard", "serve"]
+__all__ = ["Others", "entrance", "guard"]
 
 
 _NO_ASYNCIO = (
@@ -72,60 +72,78 @@ class Others:
         return self.route if isinstance(route, StarletteRoute) else self.mount
 
 
-async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve one scope of the app that it names."""
-    app: Any = scope["app"]
-    kind = scope["type"]
-    if kind == "lifespan":
-        if not on_loop():
-            raise RuntimeError(_NO_ASYNCIO)
-        await run_lifespan(scope, receive, send, app.serving(), app.log_problem)
-        return
-    if kind not in ("http", "websocket"):
+def entrance(*, guarded: bool) -> ASGIApp:
+    """Return what serves one scope of the app that it names.
+
+    Where it is *guarded*, it answers what even the pipeline could not. It does so here rather
+    than in a function around it, because that would cost every request a call.
+    """
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        app: Any = scope["app"]  # now, because a mounted app puts itself there
+        try:
+            kind = scope["type"]
+            if kind != "http" and kind != "websocket":
+                return await _serve_other(app, kind, scope, receive, send)
+            if not app.frozen:
+                app.begin()
+            if app.hops is not None:
+                forward(scope, app.hops)
+            if "app_root_path" in scope:
+                # Somebody mounted this app; what is mounted here in turn builds its URLs here.
+                scope["app_root_path"] = scope.get("root_path", "")
+            if type(scope.get("headers")) is not list:
+                # Any iterable will do, and it is read again.
+                scope["headers"] = list(scope.get("headers") or ())
+            router = app.router
+            route: Any
+            params: dict[str, Any]
+            route, params, failure = router.resolve(scope)
+            error = app.look_at_host(scope)
+            if kind == "websocket" and error is None:
+                error = _look_at_origin(app, scope)
+            if error is not None:
+                route, params, failure = None, {}, error
+            context: Context[Any] = Context(app, scope, receive, send, route, params, failure)
+            if context.loop is None:
+                raise RuntimeError(_NO_ASYNCIO)
+            scope["router"] = router
+            handler: Handler
+            try:
+                handler = route.handler
+                scope["route"] = route
+                scope["endpoint"] = route.endpoint
+                scope["path_params"] = params
+            except AttributeError:
+                handler = app.others.handler_of(route, kind)
+                _name_route(scope, route, failure)
+            # A server may run one request in the variables of another, so the variable is set
+            # here whatever it holds, and never reset by its token.
+            outer = current.get()
+            current.set(context)
+            try:
+                await handler(context)
+            finally:
+                if "erlen.keep" in scope:
+                    scope["erlen.keep"](context)
+                else:
+                    context.closed = True
+                current.set(None if outer is None or outer.closed else outer)
+        except Exception as unhandled:
+            if not (guarded and await _answered(app, unhandled, scope, receive, send)):
+                raise
+        return None
+
+    return serve
+
+
+async def _serve_other(app: Any, kind: str, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run the lifespan; nothing else is known besides requests and websockets."""
+    if kind != "lifespan":
         raise RuntimeError(f"The ASGI server asks for {kind!r}, which is not served here.")
-    if not app.frozen:
-        app.begin()
-    if app.hops is not None:
-        forward(scope, app.hops)
-    if "app_root_path" in scope:
-        # Somebody mounted this app; what is mounted here in turn builds its URLs from here.
-        scope["app_root_path"] = scope.get("root_path", "")
-    headers = scope.get("headers")
-    if type(headers) is not list:
-        scope["headers"] = list(headers or ())  # any iterable will do, and it is read again
-    error = app.look_at_host(scope)
-    route: Any
-    params: dict[str, Any]
-    route, params, failure = app.router.resolve(scope)
-    if kind == "websocket" and error is None:
-        error = _look_at_origin(app, scope)
-    if error is not None:
-        route, params, failure = None, {}, error
-    context: Context[Any] = Context(app, scope, receive, send, route, params, failure)
-    if context.loop is None:
+    if not on_loop():
         raise RuntimeError(_NO_ASYNCIO)
-    scope["router"] = app.router
-    handler: Handler
-    try:
-        handler = route.handler
-        scope["route"] = route
-        scope["endpoint"] = route.endpoint
-        scope["path_params"] = params
-    except AttributeError:
-        handler = app.others.handler_of(route, kind)
-        _name_route(scope, route, failure)
-    # A server may run one request in the variables of another, so the variable is set here
-    # whatever it holds, and never reset by its token.
-    outer = current.get()
-    current.set(context)
-    try:
-        await handler(context)
-    finally:
-        if "erlen.keep" in scope:
-            scope["erlen.keep"](context)
-        else:
-            context.closed = True
-        current.set(None if outer is None or outer.closed else outer)
+    await run_lifespan(scope, receive, send, app.serving(), app.log_problem)
 
 
 def _name_route(scope: Scope, route: BaseRoute | None, failure: HTTPException | None) -> None:
@@ -161,27 +179,35 @@ def _look_at_origin(app: Any, scope: Scope) -> HTTPException | None:
 
 def guard(stack: ASGIApp) -> ASGIApp:
     """Answer what even the pipeline could not, around the user's middleware."""
-    if stack is not serve:
-        stack = _noting_what_is_sent(stack)
+    stack = _noting_what_is_sent(stack)
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        app = scope["app"]  # now, because a mounted app puts itself there
+        app = scope["app"]
         try:
             await stack(scope, receive, send)
         except Exception as error:
-            propagate = app.testing or app.config["PROPAGATE_EXCEPTIONS"]
-            sent: str | None = scope.get("erlen.sent")
-            served = scope["type"] == "websocket" or (scope["type"] == "http" and sent is None)
-            if propagate or not served:
+            if not await _answered(app, error, scope, receive, send):
                 raise
-            app.log_exception(error, Context(app, scope))
-            if scope["type"] == "http":
-                await app.render_failure(error, scope)(scope, receive, send)
-            elif sent in (None, "websocket.accept", "websocket.send"):
-                with suppress(OSError):
-                    await send({"type": "websocket.close", "code": 1011, "reason": ""})
 
     return guarded
+
+
+async def _answered(
+    app: Any, error: Exception, scope: Scope, receive: Receive, send: Send
+) -> bool:
+    """Log *error* and answer it, unless it is to be raised again."""
+    propagate = app.testing or app.config["PROPAGATE_EXCEPTIONS"]
+    sent: str | None = scope.get("erlen.sent")
+    served = scope["type"] == "websocket" or (scope["type"] == "http" and sent is None)
+    if propagate or not served:
+        return False
+    app.log_exception(error, Context(app, scope))
+    if scope["type"] == "http":
+        await app.render_failure(error, scope)(scope, receive, send)
+    elif sent in (None, "websocket.accept", "websocket.send"):
+        with suppress(OSError):
+            await send({"type": "websocket.close", "code": 1011, "reason": ""})
+    return True
 
 
 def _noting_what_is_sent(stack: ASGIApp) -> ASGIApp:

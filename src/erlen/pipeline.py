@@ -79,7 +79,7 @@ class Pipelines:
             prefetch = not rule.options.get("stream_body")
             return self._owned(rule.endpoint, _with_params(view, InOwner()), prefetch=prefetch)
         if inspect.iscoroutinefunction(view) and not flow.surrounds:
-            return _bare(flow, self._app, view, _served(flow, _with_params(view)))
+            return _bare(flow, self._app, view, rule, _served(flow, _with_params(view)))
         return _served(flow, _with_params(view))
 
     def miss(self, *, websocket: bool = False) -> Handler:
@@ -174,7 +174,11 @@ def _served(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) -> 
 
 
 def _bare(
-    flow: Flow, app: PipelineApp, view: Callable[..., Awaitable[Any]], full: Handler
+    flow: Flow,
+    app: PipelineApp,
+    view: Callable[..., Awaitable[Any]],
+    rule: Rule,
+    full: Handler,
 ) -> Handler:
     """Compile the pipeline of an ``async def`` view that nothing surrounds.
 
@@ -182,6 +186,7 @@ def _bare(
     dozen (tests/architecture/test_call_budget.py). Whatever is unusual goes the long way.
     """
     convert = None if app.converts_itself else app.results.convert
+    plain = {} if app.converts_itself else app.results.plain()
 
     async def bare(context: Context[Any]) -> None:
         if (
@@ -197,15 +202,33 @@ def _bare(
         failure: BaseException | None = None
         try:
             try:
-                value = await view(**(context.params or {}))
-                response = (convert or context.app.make_response)(value)
-                if response.stream is not None and not response.head_first:
-                    await response.prime()
-                if context.untidy:
-                    response = await flow.finish(context, response)
+                value = await view(**context.params)
+                lay_out = plain.get(value.__class__)
+                if lay_out is not None and not context.untidy:
+                    response = None
+                    headers, body = lay_out(value)
+                else:
+                    response = (convert or context.app.make_response)(value)
+                    if response.stream is not None and not response.head_first:
+                        await response.prime()
+                    if context.untidy:
+                        response = await flow.finish(context, response)
             except Exception as error:
                 response = await flow.rescue(context, error)
-            if response.stream is None:
+            if response is None:
+                scope = context.scope
+                scope["erlen.sent"] = "http.response.start"
+                if scope["method"] == "HEAD":
+                    body = b""
+                try:
+                    await context.send(
+                        {"type": "http.response.start", "status": 200, "headers": headers}
+                    )
+                    await context.send({"type": "http.response.body", "body": body})
+                except OSError:
+                    if not tells_departure(scope):
+                        raise
+            elif response.stream is None:
                 context.scope["erlen.sent"] = "http.response.start"
                 await response(context.scope, context.receive, context.send)
             else:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from http import HTTPStatus
 from inspect import isawaitable, iscoroutine
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.responses import Response as StarletteResponse
@@ -14,7 +14,7 @@ from starlette.responses import Response as StarletteResponse
 from .exceptions import HTTPException, adopted
 from .headers import Headers
 from .json import JSONProvider
-from .responses import Response, content_length
+from .responses import RawHeaders, Response, content_length
 from .typing import ASGIApp
 
 __all__ = ["Foreign", "Results", "WrongResult"]
@@ -24,6 +24,10 @@ _HTML = (b"content-type", b"text/html; charset=utf-8")
 _PLAIN = frozenset(
     {StarletteResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse}
 )
+
+
+Plain: TypeAlias = tuple[RawHeaders, bytes]
+"""The headers and the body of a 200."""
 
 
 class WrongResult(TypeError):
@@ -55,7 +59,7 @@ class Results:
     def __init__(
         self,
         response_class: type[Response],
-        json: Callable[[], JSONProvider],
+        json: JSONProvider,
     ) -> None:
         self.response_class = response_class
         self.json = json
@@ -75,7 +79,25 @@ class Results:
             and response_class.default_mimetype == "text/html"
             and response_class.default_status == 200
         )
-        self._json_type = b"application/json"
+
+    def plain(self) -> dict[type[Any], Callable[[Any], Plain]]:
+        """Return what lays out a 200 for values of each type, where no Response is needed.
+
+        It is what :attr:`converters` would make of them; types whose converter was replaced,
+        and all if a response class has its own ideas, are not there.
+        """
+        if not self.lean or self.response_class.__call__ is not Response.__call__:
+            return {}
+        usual: dict[type[Any], tuple[Any, Callable[[Any], Plain]]] = {
+            str: (self._from_text, self._text),
+            dict: (self._from_json, self._json),
+            list: (self._from_json, self._json),
+        }
+        return {
+            kind: lay_out
+            for kind, (converter, lay_out) in usual.items()
+            if self.converters.get(kind) == converter
+        }
 
     def convert(self, value: Any) -> Response:
         """Return the response for *value*.
@@ -90,26 +112,27 @@ class Results:
     def _from_text(self, text: Any) -> Response:
         if not self.lean:
             return self.response_class(text)
-        body = text.encode()
-        response = Response.__new__(self.response_class)
-        response.status_code = 200
-        response.body = body
-        response.raw_headers = [_HTML, content_length(len(body))]
-        return response
+        return self._response(self._text(text))
 
     def _from_json(self, value: Any) -> Response:
-        provider = self.json()
+        if not self.lean:
+            return self.response_class(self.json.render(value), content_type=self.json.mimetype)
+        return self._response(self._json(value))
+
+    def _text(self, text: str) -> Plain:
+        body = text.encode()
+        return [_HTML, content_length(len(body))], body
+
+    def _json(self, value: Any) -> Plain:
+        provider = self.json
         text = provider.render(value)
         body = text if isinstance(text, bytes) else text.encode()
-        if not self.lean:
-            return self.response_class(body, content_type=provider.mimetype)
+        return [(b"content-type", provider.mimetype.encode()), content_length(len(body))], body
+
+    def _response(self, plain: Plain) -> Response:
         response = Response.__new__(self.response_class)
         response.status_code = 200
-        response.body = body
-        response.raw_headers = [
-            (b"content-type", provider.mimetype.encode()),
-            content_length(len(body)),
-        ]
+        response.raw_headers, response.body = plain
         return response
 
     def _from_tuple(self, value: tuple[Any, ...]) -> Response:

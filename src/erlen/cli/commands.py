@@ -229,13 +229,13 @@ def _served(app: Any) -> Generator[None]:
                 raise
             started.set_exception(error)
 
-    with _loop_in_thread() as (loop, thread):
+    with _loop_in_thread() as loop:
         life = asyncio.run_coroutine_threadsafe(live(), loop)
         started.result()
         try:
             with app.app_context() as context:
                 # What awaits in def code runs on the loop that start-up ran on.
-                context.loop, context.loop_thread = loop, thread.ident
+                context.loop = loop
                 yield
         finally:
             loop.call_soon_threadsafe(stop.set)
@@ -243,12 +243,12 @@ def _served(app: Any) -> Generator[None]:
 
 
 @contextmanager
-def _loop_in_thread() -> Generator[tuple[asyncio.AbstractEventLoop, threading.Thread]]:
+def _loop_in_thread() -> Generator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="erlen-lifespan", daemon=True)
     thread.start()
     try:
-        yield loop, thread
+        yield loop
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

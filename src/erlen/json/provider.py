@@ -112,6 +112,9 @@ class JSONProvider:
             return args[0]
         return args or kwargs or None
 
+    def forget(self) -> None:
+        """Forget what was derived of ``debug``, because the configuration has changed."""
+
     def _is_debug(self) -> bool:
         if self._debug is not None:
             return self._debug()
@@ -179,9 +182,18 @@ class DefaultJSONProvider(JSONProvider):
     default: Callable[[Any], Any] = cast("Callable[[Any], Any]", _Default())
     """Called with what is not JSON itself; returns something that is, or raises TypeError."""
 
+    _encoders: dict[str, Callable[[Any], str]]
+    _write: Callable[[Any], str] | None
+    """The encoder of responses, once it is known whether they are compact."""
+
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
         self.__dict__["_encoders"] = {}
+        self.__dict__["_write"] = None
+
+    def forget(self) -> None:
+        """Ask again whether debugging is on, before the next response."""
+        self.__dict__["_write"] = None
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         """Write *obj* as JSON; keywords as for :func:`json.dumps`.
@@ -198,14 +210,20 @@ class DefaultJSONProvider(JSONProvider):
 
     def render(self, *args: Any, **kwargs: Any) -> str:
         """Write the body of a response from what ``jsonify`` was given; it ends a line."""
-        value = self._value_of(args, kwargs)
+        value = args[0] if len(args) == 1 and not kwargs else self._value_of(args, kwargs)
+        try:
+            return (self._write or self._writer())(value) + "\n"
+        except ValueError as error:
+            raise _explained(error, value) from error
+
+    def _writer(self) -> Callable[[Any], str]:
         compact = self.compact
         if compact is None:
             compact = not self._is_debug()
-        try:
-            return self._encoder("compact" if compact else "indented")(value) + "\n"
-        except ValueError as error:
-            raise _explained(error, value) from error
+        writer = self._encoder("compact" if compact else "indented")
+        if self._debug is None:  # else that function is asked each time
+            self.__dict__["_write"] = writer
+        return writer
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Read JSON, as text or in UTF-8; keywords as for :func:`json.loads`.
@@ -239,12 +257,11 @@ class DefaultJSONProvider(JSONProvider):
     def _encoder(self, style: Literal["spaced", "compact", "indented"]) -> Callable[[Any], str]:
         # PERF: a kept encoder saves a quarter of the time that json.dumps(separators=...) takes
         # for a small dict (1.6 us instead of 2.3); __setattr__ forgets it with the settings.
-        encoders: dict[str, Callable[[Any], str]] = self.__dict__["_encoders"]
         try:
-            return encoders[style]
+            return self._encoders[style]
         except KeyError:
             encoder = json.JSONEncoder(**self._settings(), **_STYLES[style])
-            return encoders.setdefault(style, encoder.encode)
+            return self._encoders.setdefault(style, encoder.encode)
 
 
 _STYLES: dict[str, dict[str, Any]] = {

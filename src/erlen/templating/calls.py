@@ -8,7 +8,6 @@ it says so only for each ``def`` function that it calls; ``async def`` ones see 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
@@ -30,7 +29,7 @@ ADVICE = "Use 'await render_template_async(...)', or make it def."
 
 def plainly(context: Context[Any] | None, call: Callable[..., T], *args: Any) -> T:
     """Make *call*; it sees the request as ``def`` code does."""
-    if context is None or context.loop_thread != threading.get_ident():
+    if context is None or not context.on_its_loop:
         return call(*args)
     before, context.inline = context.inline, True
     try:
