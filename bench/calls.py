@@ -54,46 +54,62 @@ class Asgi:
     async def ask(self, workload: Workload) -> Answer:
         """Ask once."""
         messages: list[Any] = []
+        exchange = Exchange(pieces_of(workload.body))
 
         async def send(message: Any) -> None:
             messages.append(message)
+            await exchange.send(message)
 
-        await self.app(scope_of(workload), Receive(pieces_of(workload.body)), send)
-        start, *rest = (message for message in messages if message["type"].startswith("http.resp"))
+        await self.app(scope_of(workload), exchange.receive, send)
+        start, *rest = messages
         headers = [
-            (bytes(k).decode("latin-1"), bytes(v).decode("latin-1")) for k, v in start["headers"]
+            (name.decode("latin-1").lower(), value.decode("latin-1"))
+            for name, value in start["headers"]
         ]
-        headers = [(name.lower(), value) for name, value in headers]
         return Answer(start["status"], headers, b"".join(m.get("body", b"") for m in rest))
 
     async def time(self, workload: Workload, number: int) -> float:
         """Ask *number* times; return the seconds that all took."""
         scope, pieces, app = scope_of(workload), pieces_of(workload.body), self.app
+        exchanges = [Exchange(pieces) for _ in range(number)]
         calls = [
-            ({**scope, "headers": scope["headers"].copy(), "state": {}}, Receive(pieces))
-            for _ in range(number)
+            (
+                {**scope, "headers": scope["headers"].copy(), "state": {}},
+                exchange.receive,
+                exchange.send if workload.awaits_end else ignore,
+            )
+            for exchange in exchanges
         ]
         start = time.perf_counter()
-        for scope, receive in calls:
-            await app(scope, receive, ignore)
+        for scope, receive, send in calls:
+            await app(scope, receive, send)
         return time.perf_counter() - start
 
 
-class Receive:
-    """The body in pieces; who asks for more waits for a disconnect that never comes."""
+class Exchange:
+    """One request: its body in pieces, and a disconnect when the answer is complete."""
 
-    __slots__ = ("at", "messages")
+    __slots__ = ("at", "end", "messages")
 
     def __init__(self, messages: list[dict[str, Any]]) -> None:
         self.messages = messages
         self.at = 0
+        self.end: asyncio.Future[dict[str, Any]] | None = None
 
-    async def __call__(self) -> dict[str, Any]:
-        """Return the next message."""
-        if self.at == len(self.messages):
-            await asyncio.get_running_loop().create_future()
-        self.at += 1
-        return self.messages[self.at - 1]
+    async def receive(self) -> dict[str, Any]:
+        """Return the next piece, or wait for the end."""
+        if self.at < len(self.messages):
+            self.at += 1
+            return self.messages[self.at - 1]
+        if self.end is None:
+            self.end = asyncio.get_running_loop().create_future()
+        return await self.end
+
+    async def send(self, message: Any) -> None:
+        """Take what the app sends, and see when it is complete."""
+        complete = message["type"] == "http.response.body" and not message.get("more_body")
+        if complete and self.end is not None and not self.end.done():
+            self.end.set_result({"type": "http.disconnect"})
 
 
 async def ignore(message: Any) -> None:

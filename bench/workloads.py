@@ -79,6 +79,8 @@ class Workload:
     """A header that the answer must have; its value is a beginning."""
     first_answer: bytes | None = None
     """The answer to one who brings no cookie. What that sets is then brought along."""
+    awaits_end: bool = False
+    """Whether whoever answers may wait for the client to go."""
     app: str = "plain"
     """Which of the peer's apps is asked."""
 
@@ -143,7 +145,7 @@ WORKLOADS = {
         ),
         Workload("static10k", "static file of 10 KB", "/static/10k.bin", FILE[: 10 * 1024]),
         Workload("static1m", "static file of 1 MB", "/static/1m.bin", FILE[: 1024 * 1024]),
-        Workload("stream", "stream of 100 chunks", "/stream", CHUNK * CHUNKS),
+        Workload(*("stream", "stream of 100 chunks", "/stream", CHUNK * CHUNKS), awaits_end=True),
         Workload(
             *("hooks", "before and after hooks", "/", GREETING.encode()),
             answer_header=("x-after", "1"),

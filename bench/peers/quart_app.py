@@ -1,0 +1,153 @@
+"""Quart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from quart import Quart, Response, render_template, request, session, websocket
+
+from bench.workloads import (
+    CHUNK,
+    CHUNKS,
+    DOCUMENT,
+    GREETING,
+    MISSING,
+    PAGES,
+    ROWS,
+    SECRET,
+    TEAPOT,
+    Teapot,
+    received,
+    static_folder,
+)
+
+NEWLINE = ("its JSON ends with a newline", lambda body: body.rstrip(b"\n"))
+DIFFERENT = {"json": NEWLINE, "echo": NEWLINE}
+
+
+def plain() -> Quart:
+    app = Quart(
+        __name__,
+        static_url_path="/static",
+        static_folder=static_folder(),
+        template_folder=PAGES,
+    )
+    # Else the answers differ: Quart sorts.
+    app.json.sort_keys = False
+
+    @app.get("/")
+    async def index() -> str:
+        return GREETING
+
+    @app.get("/json")
+    async def document() -> dict[str, Any]:
+        return DOCUMENT
+
+    @app.get("/user/<int:id>")
+    async def user(id: int) -> str:
+        return f"user {id}"
+
+    @app.get("/args")
+    async def args() -> str:
+        name, page = request.args["name"], request.args.get("page", type=int)
+        return f"{name} {page} {request.headers['x-token']} {request.cookies['theme']}"
+
+    @app.post("/echo")
+    async def echo() -> Any:
+        return await request.get_json()
+
+    @app.post("/form")
+    async def form() -> str:
+        fields = await request.form
+        return f"{fields['name']} from {fields['city']}"
+
+    @app.post("/upload")
+    async def upload() -> str:
+        file = (await request.files)["file"]
+        return received(file.filename, file.read())
+
+    @app.get("/template")
+    async def template() -> str:
+        return await render_template("rows.html", title="Rows", rows=ROWS)
+
+    @app.get("/def")
+    def threaded() -> str:
+        return GREETING
+
+    @app.get("/stream")
+    async def stream() -> Response:
+        async def chunks() -> AsyncIterator[bytes]:
+            for _ in range(CHUNKS):
+                yield CHUNK
+
+        return Response(chunks(), mimetype="text/plain")
+
+    @app.get("/teapot")
+    async def teapot() -> str:
+        raise Teapot
+
+    @app.websocket("/socket")
+    async def socket() -> None:
+        while True:
+            await websocket.send(await websocket.receive())
+
+    @app.errorhandler(Teapot)
+    async def short_and_stout(error: Teapot) -> tuple[str, int]:
+        return TEAPOT, 418
+
+    say_missing(app)
+    return app
+
+
+def say_missing(app: Quart) -> None:
+    @app.errorhandler(404)
+    async def missing(error: Exception) -> tuple[str, int]:
+        return MISSING, 404
+
+
+def hooked() -> Quart:
+    app = Quart(__name__, static_folder=None)
+
+    @app.before_request
+    async def before() -> None:
+        return None
+
+    @app.after_request
+    async def after(response: Response) -> Response:
+        response.headers["x-after"] = "1"
+        return response
+
+    @app.get("/")
+    async def index() -> str:
+        return GREETING
+
+    return app
+
+
+def with_session() -> Quart:
+    app = Quart(__name__, static_folder=None)
+    app.secret_key = SECRET
+
+    @app.get("/visit")
+    async def visit() -> str:
+        session["visits"] = session.get("visits", 0) + 1
+        return f"visit {session['visits']}"
+
+    return app
+
+
+def routes(count: int) -> Quart:
+    app = Quart(__name__, static_folder=None)
+
+    async def static() -> str:
+        return "s"
+
+    async def dynamic(id: int) -> str:
+        return str(id)
+
+    for n in range(count // 2):
+        app.add_url_rule(f"/s{n}/page", f"s{n}", static)
+        app.add_url_rule(f"/d{n}/<int:id>", f"d{n}", dynamic)
+    say_missing(app)
+    return app
