@@ -51,7 +51,7 @@ from .helpers import (
 from .requests import Request
 from .responses import Response
 from .urls import URL
-from .websockets import WebSocket, WebSocketDisconnect
+from .websockets import WebSocket, WebSocketDisconnect, broadcast
 
 __version__ = "0.1.0"
 
@@ -70,6 +70,7 @@ __all__ = [
     "WebSocketDisconnect",
     "abort",
     "after_this_request",
+    "broadcast",
     "copy_current_app_context",
     "copy_current_request_context",
     "copy_current_websocket_context",

@@ -483,15 +483,19 @@ class App(Registrar, Starlette):
 
     def make_websocket(self, context: Context[Any]) -> WebSocket:
         """Return the websocket of *context*."""
-        return self.websocket_class(
+        rule = context.rule
+        websocket = self.websocket_class(
             context.scope,
             context.receive,
             context.send,
             limits=self.limits,
-            url_rule=context.rule,
+            url_rule=rule,
             view_args=context.params if context.error is None else None,
             routing_exception=context.error,
         )
+        if rule is not None:
+            websocket.timeout = rule.options.get("timeout")
+        return websocket
 
     @property
     def limits(self) -> Limits:

@@ -25,7 +25,7 @@ from .signals import (
     request_tearing_down,
 )
 from .typing import Hook
-from .websockets import WebSocket, WebSocketDisconnect
+from .websockets import WebSocket, is_departure
 
 __all__ = ["Handler", "PipelineApp", "Pipelines"]
 
@@ -387,13 +387,11 @@ async def _converse(flow: Flow, view: Step, before: Sequence[Step], context: Con
                 value = await view(context)
             if value is not None:
                 response = flow.to_response(context, value)
-        except WebSocketDisconnect:
-            response = None
         except Exception as error:
-            response = await flow.recover(context, error)
+            response = None if is_departure(error) else await flow.recover(context, error)
         response = await _finish_websocket(flow, context, response)
     except Exception as error:
-        response = await flow.fail(context, error)
+        response = None if is_departure(error) else await flow.fail(context, error)
     if websocket.accepted:
         await websocket.close(_close_code(response))
     elif response is not None and not websocket.closed:

@@ -42,6 +42,7 @@ _URL_KEYWORDS = frozenset(
 _VIEW_KEYWORDS = frozenset(
     {"body_timeout", "inline", "max_content_length", "session", "stream_body"}
 )
+_WEBSOCKET_KEYWORDS = frozenset({"timeout"})
 
 
 def setupmethod(method: F) -> F:
@@ -140,7 +141,12 @@ class Registrar:
         return self._method_route("DELETE", rule, options)
 
     def websocket(self, rule: str, **options: Any) -> Callable[[F], F]:
-        """Serve websockets at *rule* with the decorated ``async def`` view."""
+        """Serve websockets at *rule* with the decorated ``async def`` view.
+
+        The keywords are those of :meth:`route`, as far as they are not about bodies.
+        ``timeout`` is about silence: so many seconds a ``receive`` of the view waits for a
+        message, then the websocket is closed with 3008. Without it, it waits for ever.
+        """
         return self.route(rule, websocket=True, **options)
 
     def add_websocket(
@@ -164,10 +170,13 @@ class Registrar:
         """
         endpoint = _endpoint_of(rule, endpoint, view_func)
         methods = _methods_of(rule, options.pop("methods", None), view_func)
-        unknown = options.keys() - _URL_KEYWORDS - _VIEW_KEYWORDS
+        view_keywords = _VIEW_KEYWORDS
+        if options.get("websocket"):
+            view_keywords |= _WEBSOCKET_KEYWORDS
+        unknown = options.keys() - _URL_KEYWORDS - view_keywords
         if unknown:
             others = {"endpoint", "methods", "provide_automatic_options"}
-            known = ", ".join(sorted(_URL_KEYWORDS | _VIEW_KEYWORDS | others))
+            known = ", ".join(sorted(_URL_KEYWORDS | view_keywords | others))
             raise SetupTypeError(
                 f"route({rule!r}) got an unknown keyword {min(unknown)!r}. Known are {known}."
             )
@@ -177,9 +186,10 @@ class Registrar:
             )
         if options.get("websocket"):
             _refuse_def_websocket(rule, view_func)
+            _refuse_wrong_timeout(rule, options.get("timeout"))
             methods = None
         automatic = _automatic_options(provide_automatic_options, methods, view_func)
-        view_options = {key: options.pop(key) for key in tuple(options) if key in _VIEW_KEYWORDS}
+        view_options = {key: options.pop(key) for key in tuple(options) if key in view_keywords}
         if view_func is not None:
             self.registry.refuse_other_view(endpoint, view_func, rule)
         options["defaults"] = dict(options.get("defaults") or {})
@@ -421,6 +431,14 @@ def _automatic_options(
     if asked is None and "OPTIONS" in {method.upper() for method in methods or ()}:
         return False
     return asked
+
+
+def _refuse_wrong_timeout(rule: str, seconds: Any) -> None:
+    if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
+        raise SetupValueError(
+            f"The timeout of {rule!r} is a number of seconds greater than 0, or None to wait for"
+            f" ever, not {seconds!r}."
+        )
 
 
 def _refuse_def_websocket(rule: str, view: View | None) -> None:

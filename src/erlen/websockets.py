@@ -3,47 +3,69 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 from starlette.websockets import WebSocket as StarletteWebSocket
 
+from .concurrency import expire
 from .connections import Connection, session_of
+from .exceptions import BadRequest
 from .headers import Headers
 from .signals import announce, websocket_received, websocket_sent
 from .typing import Message, Receive, Scope, Send
 
-__all__ = ["WebSocket", "WebSocketDisconnect"]
+__all__ = ["WebSocket", "WebSocketDisconnect", "broadcast", "is_departure"]
 
 _CONNECT = "websocket.connect"
+_TIMEOUT = 3008
+"""Of the codes that IANA keeps for RFC 6455, the one that means what 408 means for HTTP."""
+_LONGEST_REASON = 123
+"""Bytes that a close frame has for it (RFC 6455, 5.5 and 5.5.1)."""
+_NO_PATIENCE = 0.02
+"""Seconds for a peer that was too slow for the broadcast before."""
 
 
 class WebSocketDisconnect(Exception):
-    """The peer is gone; *code* and *reason* are its own (RFC 6455, 7.4)."""
+    """The websocket is closed; *code* and *reason* say why (RFC 6455, 7.4).
+
+    They are the peer's, if it closed first. 1005 means that it gave no code, 1006 that it was
+    gone without a word.
+    """
 
     def __init__(self, code: int, reason: str = "") -> None:
-        super().__init__(f"The websocket was closed by the peer: {code} {reason}".rstrip())
+        super().__init__(f"The websocket is closed: {code} {reason}".rstrip())
         self.code = code
         self.reason = reason
+
+
+class BadMessage(BadRequest, ValueError):
+    """A message that is none of the kind that was waited for; closes with 1008."""
 
 
 class WebSocket(Connection):
     """A websocket. It is accepted by the first message, or with :meth:`accept`.
 
-    Any task of the loop may use it; one may send while another receives.
+    Any task of the loop may use it, any number of them at the same time. Messages of several
+    senders arrive whole; each message received goes to one of several receivers.
     """
 
     __slots__ = (
         "_accepting",
         "_connected",
+        "_kept",
         "_receive",
         "_send",
+        "_turn",
         "accepted",
         "close_code",
         "close_reason",
         "closed",
+        "lags",
         "subprotocol",
+        "timeout",
     )
 
     default_scheme: ClassVar[str] = "ws"
@@ -53,17 +75,23 @@ class WebSocket(Connection):
         self._receive = receive
         self._send = send
         self._accepting: asyncio.Lock | None = None
+        self._turn = asyncio.Lock()
         self._connected = False
+        self._kept: deque[Message] = deque()
+        self.lags = False
+        """Whether the last broadcast to this peer was too much for it."""
         self.accepted = False
         """Whether the handshake is done."""
         self.closed = False
         """Whether one of the two sides has closed it."""
         self.close_code: int | None = None
-        """Why the peer closed it, ``None`` as long as it has not."""
+        """Why it was closed, by whichever side was first; ``None`` as long as it is open."""
         self.close_reason: str | None = None
-        """What the peer said about it."""
+        """What that side said about it."""
         self.subprotocol: str | None = None
         """The protocol that was agreed on in :meth:`accept`."""
+        self.timeout: float | None = None
+        """Seconds that :meth:`receive` waits for a message; ``None`` waits for ever."""
 
     @property
     def requested_subprotocols(self) -> list[str]:
@@ -113,7 +141,7 @@ class WebSocket(Connection):
                 return
             raw = Headers(headers).raw if headers is not None else []
             if not self._connected and (await self.receive_message())["type"] != _CONNECT:
-                raise WebSocketDisconnect(cast(int, self.close_code), self.close_reason or "")
+                raise self._disconnect()
             await self._tell(
                 {"type": "websocket.accept", "subprotocol": subprotocol, "headers": raw}
             )
@@ -124,40 +152,94 @@ class WebSocket(Connection):
         """Send *message*; a peer that is gone is a ``WebSocketDisconnect``."""
         try:
             await self._send(message)
-        except OSError as error:
-            self._note_disconnect({"code": 1006})
-            raise WebSocketDisconnect(1006) from error
+        except (OSError, RuntimeError) as error:
+            # WHY: a server that closed by itself, for a broken frame say, may call our next
+            # message an error of ours. It is none if it tells us of the end as well.
+            if not await self._has_left() and isinstance(error, RuntimeError):
+                raise
+            if self.close_code is None:
+                self._note_disconnect({"code": 1006})
+            raise self._disconnect() from error
+
+    async def _has_left(self) -> bool:
+        """Look for the peer's own words; the messages in front of them are kept."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as timeout:
+                expire(timeout, _NO_PATIENCE)
+                while self.close_code is None:
+                    async with self._turn:
+                        await self._look_ahead()
+        return self.close_code is not None
+
+    async def _look_ahead(self) -> None:
+        if self.close_code is None:
+            message = await self.receive_message()
+            if message["type"] == "websocket.receive":
+                self._kept.append(message)
 
     def _note_disconnect(self, message: Message) -> None:
         self.closed = True
         self.close_code = message.get("code") or 1005
         self.close_reason = message.get("reason") or ""
 
+    def _disconnect(self) -> WebSocketDisconnect:
+        return WebSocketDisconnect(self.close_code or 1006, self.close_reason or "")
+
     async def receive(self) -> str | bytes:
         """Return the next message, text or bytes.
 
-        :raises WebSocketDisconnect: when the peer is gone.
+        :raises WebSocketDisconnect: when the websocket is closed, by either side, or because
+            nothing came for :attr:`timeout` seconds: that closes it with 3008.
         """
         if not self.accepted:
             await self.accept()
-        if self.closed:
-            raise WebSocketDisconnect(self.close_code or 1006, self.close_reason or "")
-        message = await self._receive()
-        if message["type"] == "websocket.disconnect":
-            self._note_disconnect(message)
-            raise WebSocketDisconnect(cast(int, self.close_code), self.close_reason or "")
+        async with self._turn:
+            message = await self._next()
         text = message.get("text")
         data: str | bytes = text if text is not None else message.get("bytes") or b""
         if websocket_received.receivers:
             await announce(websocket_received, self.scope.get("app"), data=data)
         return data
 
+    async def _next(self) -> Message:
+        if self._kept:
+            return self._kept.popleft()
+        if self.closed:
+            raise self._disconnect()
+        if self.timeout is None:
+            message = await self._receive()
+        else:
+            message = await self._next_in_time(self.timeout)
+        if message["type"] == "websocket.disconnect":
+            self._note_disconnect(message)
+            raise self._disconnect()
+        return message
+
+    async def _next_in_time(self, seconds: float) -> Message:
+        try:
+            async with asyncio.timeout(None) as timeout:
+                expire(timeout, seconds)
+                return await self._receive()
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+        with suppress(TimeoutError):  # who does not take the message does not take this one
+            async with asyncio.timeout(seconds):
+                await self.close(_TIMEOUT, f"Nothing came for {seconds} seconds.")
+        raise self._disconnect()
+
     async def receive_json(self) -> Any:
         """Return the next message, parsed as JSON.
 
-        :raises ValueError: if it is none.
+        :raises BadRequest: if it is none; also a ``ValueError``. Unless the view catches it,
+            the websocket is closed with 1008, and nothing is logged.
         """
-        return self.limits.json.loads(await self.receive())
+        message = await self.receive()
+        try:
+            return self.limits.json.loads(message)
+        except ValueError as error:
+            detail = f": {error}" if self.limits.debug else "."
+            raise BadMessage(f"The message is no valid JSON{detail}") from error
 
     async def send(self, data: str | bytes) -> None:
         """Send a message and wait until the peer's buffer takes it.
@@ -167,17 +249,8 @@ class WebSocket(Connection):
         if not self.accepted:
             await self.accept()
         if self.closed:
-            raise WebSocketDisconnect(self.close_code or 1006, self.close_reason or "")
-        if isinstance(data, str):
-            message: Message = {"type": "websocket.send", "text": data}
-        elif isinstance(cast(object, data), (bytes, bytearray, memoryview)):
-            message = {"type": "websocket.send", "bytes": bytes(data)}
-        else:
-            raise TypeError(
-                f"A websocket sends str or bytes, not {type(data).__name__}: {data!r}."
-                " For JSON there is send_json."
-            )
-        await self._tell(message)
+            raise self._disconnect()
+        await self._tell(_to_send(data))
         if websocket_sent.receivers:
             await announce(websocket_sent, self.scope.get("app"), data=data)
 
@@ -191,11 +264,17 @@ class WebSocket(Connection):
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the websocket; before it is accepted this refuses it (403).
 
-        A second call does nothing.
+        On a websocket that is closed it does nothing. Whoever waits to receive from this one
+        is told.
+
+        :raises ValueError: if *code* may not be sent (RFC 6455, 7.4.1: 1000 to 1003, 1007 to
+            1014, and 3000 to 4999 for apps), or *reason* has more than 123 bytes.
         """
         if self.closed:
             return
+        _check_close(code, reason)
         self.closed = True
+        self.close_code, self.close_reason = code, reason
         with suppress(WebSocketDisconnect):
             await self._tell({"type": "websocket.close", "code": code, "reason": reason})
 
@@ -206,6 +285,82 @@ class WebSocket(Connection):
             except WebSocketDisconnect:
                 return
             yield message
+
+
+async def broadcast(
+    peers: Iterable[WebSocket], message: str | bytes, *, timeout: float | None = 1.0
+) -> set[WebSocket]:
+    """Send *message* to all *peers* at the same time, and return those who missed it.
+
+    These are the ones that are closed, and the ones that are too slow: whose server did not
+    take the message within *timeout* seconds (``None`` waits for ever). They lose this message,
+    as a whole, and nothing else: they stay open and get the next one, but no broadcast waits
+    for them again before they have taken one.
+
+    :raises TypeError: if *message* is neither text nor bytes.
+    """
+    _to_send(message)
+    sending = {asyncio.create_task(_offer(peer, message)): peer for peer in set(peers)}
+    try:
+        await _finish([task for task, peer in sending.items() if not peer.lags], timeout)
+        await _finish([task for task, peer in sending.items() if peer.lags], _NO_PATIENCE)
+    finally:
+        for task in sending:
+            task.cancel()
+        await _finish(sending, None)
+    for task, peer in sending.items():
+        peer.lags = task.cancelled()
+    return {peer for task, peer in sending.items() if task.cancelled() or not task.result()}
+
+
+async def _offer(peer: WebSocket, message: str | bytes) -> bool:
+    """Send *message*, and say whether *peer* was there to take it."""
+    try:
+        await peer.send(message)
+    except WebSocketDisconnect:
+        return False
+    return True
+
+
+async def _finish(tasks: Iterable[asyncio.Task[bool]], seconds: float | None) -> None:
+    """Wait until *tasks* are done, so many seconds at most; they go on all the same."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None) as timeout:
+            expire(timeout, seconds)
+            if waiting := [task for task in tasks if not task.done()]:
+                await asyncio.wait(waiting)
+
+
+def is_departure(error: BaseException) -> bool:
+    """Say whether *error* only means that the peer has left, in one task or in several."""
+    if isinstance(error, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", error)
+        return all(is_departure(one) for one in inner.exceptions)
+    return isinstance(error, WebSocketDisconnect)
+
+
+def _to_send(data: Any) -> Message:
+    if isinstance(data, str):
+        return {"type": "websocket.send", "text": data}
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return {"type": "websocket.send", "bytes": bytes(cast(bytes, data))}
+    raise TypeError(
+        f"A websocket sends str or bytes, not {type(data).__name__}: {data!r}."
+        " For JSON there is send_json, and json.dumps for a broadcast."
+    )
+
+
+def _check_close(code: int, reason: str) -> None:
+    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+        raise ValueError(
+            f"A websocket cannot be closed with {code}. Take 1000 (done), 1008 (refused), 1011"
+            " (failed), or one of your own from 4000 to 4999."
+        )
+    if len(reason.encode()) > _LONGEST_REASON:
+        raise ValueError(
+            f"The reason for closing a websocket has at most {_LONGEST_REASON} bytes:"
+            f" {reason[:100]!r}..."
+        )
 
 
 class _Shown(StarletteWebSocket):

@@ -19,7 +19,7 @@ from erlen import (
     session,
     websocket,
 )
-from erlen.errors import ContextError
+from erlen.errors import ContextError, SetupError
 from erlen.signals import (
     got_websocket_exception,
     websocket_finished,
@@ -517,3 +517,241 @@ async def test_json_is_sent_of_values_or_of_keywords():
 
     async with app_with(view).test_client().websocket("/ws") as ws:
         assert await ws.receive_json() == 3
+
+
+async def test_whoever_closes_first_says_why():
+    seen = []
+
+    async def view():
+        await websocket.accept()
+        assert websocket.close_code is None
+        async with asyncio.TaskGroup() as tasks:
+            reader = tasks.create_task(read())
+            await websocket.close(4000, "enough")
+        seen.append((reader.result(), websocket.close_code, websocket.close_reason))
+
+    async def read():
+        return [message async for message in websocket]
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        with pytest.raises(WebSocketDisconnect):
+            await ws.receive()
+
+    assert seen == [([], 4000, "enough")]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "message"),
+    [
+        pytest.param(1005, "", "cannot be closed with 1005", id="no status"),
+        pytest.param(1006, "", "cannot be closed with 1006", id="abnormal"),
+        pytest.param(2999, "", "cannot be closed with 2999", id="unassigned"),
+        pytest.param(5000, "", "cannot be closed with 5000", id="too large"),
+        pytest.param(1000, "ä" * 62, "at most 123 bytes", id="long reason"),
+    ],
+)
+async def test_a_code_that_may_not_be_sent_is_refused_where_it_is_given(code, reason, message):
+    seen = []
+
+    async def view():
+        await websocket.accept()
+        with pytest.raises(ValueError, match=message):
+            await websocket.close(code, reason)
+        seen.append(websocket.closed)
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        with pytest.raises(WebSocketDisconnect):
+            await ws.receive()
+
+    assert seen == [False]
+
+
+async def test_a_reader_and_a_writer_share_a_websocket():
+    async def view():
+        inbox = asyncio.Queue()
+
+        async def write():
+            while True:
+                await websocket.send(f"got {await inbox.get()}")
+
+        async with asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(write())
+            async for message in websocket:
+                inbox.put_nowait(message)
+            writer.cancel()
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        for text in ("a", "b", "c"):
+            await ws.send(text)
+        assert [await ws.receive() for _ in range(3)] == ["got a", "got b", "got c"]
+
+
+async def test_two_receivers_are_both_told_of_the_end():
+    seen = []
+
+    async def view():
+        async def read():
+            async for message in websocket:
+                seen.append(message)
+
+        await asyncio.gather(read(), read())
+        seen.append("over")
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        await ws.send("a")
+        await ws.send("b")
+
+    assert seen == ["a", "b", "over"]
+
+
+@pytest.mark.parametrize("gone", ["reads", "writes"])
+async def test_a_peer_that_leaves_a_group_of_tasks_is_no_error(gone, caplog):
+    async def view():
+        await websocket.accept()
+
+        async def read():
+            while True:
+                await websocket.receive()
+
+        async def write():
+            while True:
+                await websocket.send("x")
+                await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(read() if gone == "reads" else write())
+            tasks.create_task(read() if gone == "reads" else write())
+
+    async with app_with(view).test_client().websocket("/ws"):
+        pass
+
+    assert caplog.text == ""
+
+
+async def test_another_error_in_a_group_is_one(caplog):
+    async def view():
+        await websocket.accept()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+
+    async def fail():
+        raise LookupError("lost")
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        with pytest.raises(WebSocketDisconnect):
+            await ws.receive()
+        assert ws.close_code == 1011
+
+    assert caplog.text.count("LookupError: lost") == 1
+
+
+@pytest.mark.parametrize("message", ["{", "[1,", b"\xff", "NaN", "[" * 100_000])
+async def test_json_that_is_none_is_the_mistake_of_the_peer(message, caplog):
+    async def view():
+        await websocket.receive_json()
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        await ws.send(message)
+        with pytest.raises(WebSocketDisconnect):
+            await ws.receive()
+        assert ws.close_code == 1008
+
+    assert caplog.text == ""
+
+
+async def test_a_view_may_forgive_json_that_is_none():
+    async def view():
+        with pytest.raises(ValueError, match="no valid JSON"):
+            await websocket.receive_json()
+        await websocket.send("once more")
+
+    async with app_with(view).test_client().websocket("/ws") as ws:
+        await ws.send("{")
+        assert await ws.receive() == "once more"
+
+
+async def test_a_peer_that_says_nothing_in_time_is_closed_with_3008():
+    seen = []
+
+    async def view():
+        messages = [message async for message in websocket]
+        seen.append((messages, websocket.close_code))
+
+    async with app_with(view, timeout=0.05).test_client().websocket("/ws") as ws:
+        await ws.send("here")
+        with pytest.raises(WebSocketDisconnect):
+            await ws.receive()
+        assert (ws.close_code, ws.close_reason) == (3008, "Nothing came for 0.05 seconds.")
+
+    assert seen == [(["here"], 3008)]
+
+
+async def test_a_view_may_be_patient_for_once():
+    async def view():
+        websocket.timeout = None
+        await websocket.receive()
+        await websocket.send("at last")
+
+    async with app_with(view, timeout=0.01).test_client().websocket("/ws") as ws:
+        await asyncio.sleep(0.05)
+        await ws.send("late")
+        assert await ws.receive() == "at last"
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "1"])
+def test_a_timeout_is_a_positive_number(timeout):
+    with pytest.raises(SetupError, match="The timeout of '/ws' is a number of seconds"):
+        app_with(echo, timeout=timeout)
+
+
+async def test_what_the_peer_said_last_is_read_when_nothing_can_be_sent_any_more():
+    seen = []
+
+    async def view():
+        await websocket.accept()
+        with pytest.raises(WebSocketDisconnect) as raised:
+            await websocket.send("x")
+        seen.append((raised.value.code, raised.value.reason))
+        seen.extend([message async for message in websocket])
+
+    messages = [
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "text": "last words"},
+        {"type": "websocket.disconnect", "code": 4001, "reason": "bye"},
+    ]
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        if message["type"] == "websocket.send":
+            raise OSError("gone")
+
+    scope = {"type": "websocket", "path": "/ws", "headers": []}
+    await app_with(view)(scope, receive, send)
+
+    assert seen == [(4001, "bye"), "last words"]
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_server_that_closed_by_itself_may_refuse_a_message(told, caplog):
+    async def view():
+        await websocket.accept()
+        await websocket.send("x")
+
+    inbox = asyncio.Queue()
+    inbox.put_nowait({"type": "websocket.connect"})
+    sent = []
+
+    async def send(message):
+        if message["type"] == "websocket.send":
+            if told:
+                inbox.put_nowait({"type": "websocket.disconnect", "code": 1007})
+            raise RuntimeError("unexpected message")
+        sent.append(message["type"])
+
+    scope = {"type": "websocket", "path": "/ws", "headers": []}
+    await app_with(view)(scope, inbox.get, send)
+
+    assert sent == (["websocket.accept"] if told else ["websocket.accept", "websocket.close"])
+    assert ("unexpected message" in caplog.text) is not told
