@@ -216,12 +216,13 @@ class WebSocket(Connection):
         return message
 
     async def _next_in_time(self, seconds: float) -> Message:
+        patience = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as timeout:
-                expire(timeout, seconds)
+            async with patience:
+                expire(patience, seconds)
                 return await self._receive()
         except TimeoutError:
-            if not timeout.expired():
+            if not patience.expired():
                 raise
         with suppress(TimeoutError):  # who does not take the message does not take this one
             async with asyncio.timeout(seconds):
