@@ -169,9 +169,11 @@ def _look_at_origin(app: Any, scope: Scope) -> HTTPException | None:
     if same_origin(origin, scheme=scheme, host=host, allowed=allowed, debug=app.debug):
         return None
     app.logger.warning(
-        "Refused a websocket: its Origin %s is not the host %s. To allow it, add it to"
-        " WEBSOCKET_ORIGINS.",
+        "Refused a websocket: its Origin %s is not the host %s://%s. To allow it, add it to"
+        " WEBSOCKET_ORIGINS; if only http and https differ, a proxy speaks TLS for this app: set"
+        " TRUSTED_PROXIES.",
         printable(origin),
+        "https" if scheme in ("https", "wss") else "http",
         printable(host),
     )
     return Forbidden("Websockets of this page are not allowed here.")

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, cast
 
 from starlette.websockets import WebSocket as StarletteWebSocket
 
-from .concurrency import expire
 from .connections import Connection, session_of
 from .exceptions import BadRequest
 from .headers import Headers
 from .signals import announce, websocket_received, websocket_sent
+from .timeouts import Within
 from .typing import Message, Receive, Scope, Send
 
 __all__ = ["WebSocket", "WebSocketDisconnect", "broadcast", "is_departure"]
@@ -164,18 +164,15 @@ class WebSocket(Connection):
     async def _has_left(self) -> bool:
         """Look for the peer's own words; the messages in front of them are kept."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(None) as timeout:
-                expire(timeout, _NO_PATIENCE)
-                while self.close_code is None:
-                    async with self._turn:
-                        await self._look_ahead()
+            await Within(self._look_ahead(), _NO_PATIENCE)
         return self.close_code is not None
 
     async def _look_ahead(self) -> None:
-        if self.close_code is None:
-            message = await self.receive_message()
-            if message["type"] == "websocket.receive":
-                self._kept.append(message)
+        async with self._turn:
+            while self.close_code is None:
+                message = await self.receive_message()
+                if message["type"] == "websocket.receive":
+                    self._kept.append(message)
 
     def _note_disconnect(self, message: Message) -> None:
         self.closed = True
@@ -216,17 +213,10 @@ class WebSocket(Connection):
         return message
 
     async def _next_in_time(self, seconds: float) -> Message:
-        patience = asyncio.timeout(None)
-        try:
-            async with patience:
-                expire(patience, seconds)
-                return await self._receive()
-        except TimeoutError:
-            if not patience.expired():
-                raise
+        with suppress(TimeoutError):
+            return await Within(self._receive(), seconds)
         with suppress(TimeoutError):  # who does not take the message does not take this one
-            async with asyncio.timeout(seconds):
-                await self.close(_TIMEOUT, f"Nothing came for {seconds} seconds.")
+            await Within(self.close(_TIMEOUT, f"Nothing came for {seconds} seconds."), seconds)
         raise self._disconnect()
 
     async def receive_json(self) -> Any:
@@ -325,11 +315,12 @@ async def _offer(peer: WebSocket, message: str | bytes) -> bool:
 
 async def _finish(tasks: Iterable[asyncio.Task[bool]], seconds: float | None) -> None:
     """Wait until *tasks* are done, so many seconds at most; they go on all the same."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(None) as timeout:
-            expire(timeout, seconds)
-            if waiting := [task for task in tasks if not task.done()]:
-                await asyncio.wait(waiting)
+    waiting = [task for task in tasks if not task.done()]
+    if waiting and seconds is None:
+        await asyncio.wait(waiting)
+    elif waiting:
+        with suppress(TimeoutError):
+            await Within(asyncio.wait(waiting), cast(float, seconds))
 
 
 def is_departure(error: BaseException) -> bool:

@@ -324,8 +324,9 @@ async def test_only_pages_of_the_same_origin_may_connect(origin, config, allowed
             async with connecting:
                 pass
         assert caught.value.response.status_code == 403
-        assert "WEBSOCKET_ORIGINS" in caplog.text
-        assert origin in caplog.text
+        (line,) = caplog.messages
+        assert f"its Origin {origin} is not the host http://localhost." in line
+        assert "add it to WEBSOCKET_ORIGINS" in line
 
 
 async def test_any_task_may_use_the_websocket_itself():
@@ -755,3 +756,38 @@ async def test_a_server_that_closed_by_itself_may_refuse_a_message(told, caplog)
 
     assert sent == (["websocket.accept"] if told else ["websocket.accept", "websocket.close"])
     assert ("unexpected message" in caplog.text) is not told
+
+
+@pytest.mark.parametrize(
+    ("proxies", "allowed"),
+    [
+        pytest.param(0, False, id="proxies are not trusted"),
+        pytest.param(1, True, id="one proxy is trusted"),
+    ],
+)
+async def test_behind_a_proxy_that_speaks_tls_the_origin_is_https(proxies, allowed, caplog):
+    app = app_with(echo)
+    app.config["TRUSTED_PROXIES"] = proxies
+    headers = {
+        "Origin": "https://shop.example",
+        "Host": "shop.example",
+        "X-Forwarded-For": "192.0.2.1",
+        "X-Forwarded-Proto": "https",
+    }
+    connecting = app.test_client().websocket("/ws", headers=headers)
+
+    if allowed:
+        async with connecting as ws:
+            await ws.send("x")
+            assert await ws.receive() == "x"
+    else:
+        with pytest.raises(WebSocketRejected):
+            async with connecting:
+                pass
+        assert "set TRUSTED_PROXIES" in caplog.text
+
+
+async def test_no_origin_is_no_page():
+    async with app_with(echo).test_client().websocket("/ws") as ws:
+        await ws.send("x")
+        assert await ws.receive() == "x"
