@@ -27,6 +27,7 @@ __all__ = [
     "Conflict",
     "ExpectationFailed",
     "FailedDependency",
+    "FileNotSent",
     "Forbidden",
     "GatewayTimeout",
     "Gone",
@@ -144,6 +145,23 @@ class BadRequestKeyError(BadRequest, KeyError):
             key = escape(repr(self.args[0]))
             return f"{super().get_description()}<p><code>KeyError: {key}</code></p>"
         return super().get_description()
+
+
+class FileNotSent(BadRequestKeyError):
+    """400: a file is missing because the form was sent without files; told in debug mode.
+
+    *sent* is what the field of that name held instead, ``None`` if there is none.
+    """
+
+    def __init__(self, key: str, mimetype: str, sent: str | None = None) -> None:
+        description = (
+            f"request.files has no {key!r}. The form was sent as {mimetype or 'nothing'}, so"
+            " no file contents were transmitted. Write <form method=post"
+            ' enctype="multipart/form-data">.'
+        )
+        if sent is not None:
+            description += f" This was submitted: {sent!r}"
+        super().__init__(key, description)
 
 
 class ClientDisconnected(BadRequest):
@@ -447,8 +465,9 @@ class RequestRedirect(HTTPException):
 
     code = 308
 
-    def __init__(self, new_url: str, code: int = 308) -> None:
-        self.code = code
+    def __init__(self, new_url: str, code: int | None = None) -> None:
+        if code is not None:
+            self.code = code
         self.new_url = new_url
         super().__init__(new_url)
 

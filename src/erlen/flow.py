@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import Any, Protocol, cast
+from urllib.parse import urljoin
 
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect as StarletteClientDisconnect
@@ -14,7 +15,7 @@ from .binding import Binding, OnLoop, Step
 from .concurrency import WorkerPool, is_async
 from .config import Config
 from .context import Context, ContextApp
-from .errors import place_of
+from .errors import SetupAssertionError, place_of
 from .exceptions import (
     BadRequest,
     BadRequestKeyError,
@@ -263,7 +264,10 @@ class Flow:
         if handler is not None:
             return self.to_response(context, await handler(error))
         own = _own(error)
-        if own.code is None or isinstance(own, RequestRedirect):
+        if isinstance(own, RequestRedirect):
+            _lose_no_form(context, own)
+            return own.get_response()
+        if own.code is None:
             return own.get_response()
         if own.code == 413:
             path = printable(context.any_connection.path)
@@ -340,10 +344,15 @@ class Flow:
                 response = self.error_response(context, wrapped)
             else:
                 response = self.to_response(context, await handler(wrapped))
-            return await self.finish(context, response)
         except Exception as second:
             app.log_problem("The answer to an error failed itself", second)
             return wrapped.get_response()
+        try:
+            return await self.finish(context, response)
+        except Exception as second:
+            app.log_problem("What comes after the answer to an error failed", second)
+            # What has been closed cannot be sent.
+            return wrapped.get_response() if response.waits_for_its_end else response
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -483,6 +492,20 @@ def _is_trapped(app: FlowApp, error: StarletteHTTPException) -> bool:
     if trap is None:
         return app.debug and isinstance(error, BadRequestKeyError)
     return bool(trap) and isinstance(error, BadRequest)
+
+
+def _lose_no_form(context: Context[Any], error: RequestRedirect) -> None:
+    """Refuse, in debug mode, a redirect after which a browser sends its form no more."""
+    if not context.app.debug or error.code in (307, 308) or context.kind != "http":
+        return
+    request = context.request
+    if request.method not in ("GET", "HEAD", "OPTIONS"):
+        raise SetupAssertionError(
+            f"{request.method} {request.url!r} is redirected to the canonical URL"
+            f" {urljoin(request.url, error.new_url)!r} with a {error.code}, and browsers drop the"
+            " body of a form then. Send the form to the canonical URL, or leave the code of"
+            " RequestRedirect at 308. Only debug mode says this."
+        )
 
 
 def _kinds_of_foreign(error: StarletteHTTPException) -> Sequence[type[Any]]:

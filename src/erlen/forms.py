@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from .concurrency import to_thread
 from .datastructures import ImmutableMultiDict, parse_query
+from .exceptions import FileNotSent
 from .headers import RequestHeaders
 from .uploads import UploadFile
 
@@ -26,6 +27,7 @@ __all__ = [
     "FormLimits",
     "FormParser",
     "FormTooLarge",
+    "NoFiles",
     "form_parser",
     "read_form",
     "read_form_sync",
@@ -102,6 +104,21 @@ class Form(NamedTuple):
 
     fields: ImmutableMultiDict[str, str]
     files: ImmutableMultiDict[str, UploadFile]
+
+
+class NoFiles(ImmutableMultiDict[str, UploadFile]):
+    """The files of a form that cannot have sent any; says so when one is asked for."""
+
+    __slots__ = ("fields", "mimetype")
+
+    def __init__(self, fields: ImmutableMultiDict[str, str], mimetype: str) -> None:
+        super().__init__()
+        self.fields = fields
+        self.mimetype = mimetype
+
+    def __getitem__(self, key: str) -> UploadFile:
+        """Raise :exc:`~erlen.exceptions.FileNotSent`."""
+        raise FileNotSent(key, self.mimetype, self.fields.get(key))
 
 
 class FormError(ValueError):

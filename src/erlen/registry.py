@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from .errors import SetupAssertionError, place_of
 from .typing import ErrorHandler, Hook, View
 
-__all__ = ["HOOK_KINDS", "Inline", "Registry", "Rule", "scopes_of"]
+__all__ = [
+    "HOOK_KINDS",
+    "EndpointPrefix",
+    "Inline",
+    "Registry",
+    "Rule",
+    "RuleFactory",
+    "Subdomain",
+    "Submount",
+    "scopes_of",
+]
 
 
 HOOK_KINDS = (
@@ -34,7 +44,7 @@ class Rule:
     Two rules are never equal: each is one registration.
     """
 
-    rule: str
+    rule: str = field(kw_only=False)
     """The pattern in Flask's syntax, with every prefix: ``"/shop/<int:id>"``."""
     endpoint: str
     """The name that ``url_for`` takes, dotted under blueprints: ``"shop.show"``."""
@@ -64,6 +74,61 @@ class Rule:
     """Whether OPTIONS is answered by the framework."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Route keywords that are not about the URL: ``inline``, ``max_content_length``..."""
+
+    def get_rules(self, map: Any) -> Iterable[Rule]:
+        """Yield the rule itself: alone it is the smallest :class:`RuleFactory`."""
+        yield self
+
+
+class RuleFactory(Protocol):
+    """What ``url_map.add`` takes: something that makes rules."""
+
+    def get_rules(self, map: Any) -> Iterable[Rule]:
+        """Return the rules; *map* is the router that they are for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Submount:
+    """Puts rules below a path: ``Submount("/blog", [Rule("/new", endpoint="new")])``."""
+
+    path: str
+    rules: Iterable[RuleFactory]
+
+    def get_rules(self, map: Any) -> Iterable[Rule]:
+        """Yield the rules with their longer paths."""
+        for rule in _rules_of(self.rules, map):
+            yield prefixed(rule, self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Subdomain:
+    """Puts rules at a subdomain: ``Subdomain("api", [Rule("/users", endpoint="users")])``."""
+
+    subdomain: str
+    rules: Iterable[RuleFactory]
+
+    def get_rules(self, map: Any) -> Iterable[Rule]:
+        """Yield the rules, at the subdomain."""
+        for rule in _rules_of(self.rules, map):
+            yield replace(rule, subdomain=self.subdomain)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPrefix:
+    """Puts a text before the endpoints of rules: ``EndpointPrefix("blog.", [...])``."""
+
+    prefix: str
+    rules: Iterable[RuleFactory]
+
+    def get_rules(self, map: Any) -> Iterable[Rule]:
+        """Yield the rules with their longer endpoints."""
+        for rule in _rules_of(self.rules, map):
+            yield replace(rule, endpoint=f"{self.prefix}{rule.endpoint}")
+
+
+def _rules_of(factories: Iterable[RuleFactory], map: Any) -> Iterable[Rule]:
+    return (rule for factory in factories for rule in factory.get_rules(map))
 
 
 class Inline:
@@ -175,8 +240,12 @@ class Registry:
 
     def include(self, other: Registry, *, name: str, place: Callable[[Rule], None]) -> None:
         """Copy *other* under *name*; *place* puts each of its rules where it belongs."""
+        own = {rule.endpoint for rule in other.rules}
         for endpoint, view in other.views.items():
             self.views[f"{name}.{endpoint}"] = view
+            if endpoint not in own:
+                # FLASK: @blueprint.endpoint("x") also names the view of a rule of the app.
+                self.views.setdefault(endpoint, view)
         for rule in other.rules:
             place(rule)
         for kind, table in other.hooks.items():

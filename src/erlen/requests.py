@@ -29,6 +29,7 @@ from .forms import (
     FormError,
     FormLimits,
     FormTooLarge,
+    NoFiles,
     form_parser,
     read_form,
     read_form_sync,
@@ -311,11 +312,11 @@ class Request(Connection):
         """The files of a form; empty if the body is none."""
 
         async def start() -> ImmutableMultiDict[str, UploadFile]:
-            return (await self._load_form()).files
+            return self._files_of(await self._load_form())
 
         return cast(
             "Awaitable[ImmutableMultiDict[str, UploadFile]]",
-            self._face("request.files", start, lambda: self._form_now().files),
+            self._face("request.files", start, lambda: self._files_of(self._form_now())),
         )
 
     @property
@@ -530,6 +531,11 @@ class Request(Connection):
         finally:
             if self._received > before:
                 self._form_failure = failure
+
+    def _files_of(self, form: Form) -> ImmutableMultiDict[str, UploadFile]:
+        if self.limits.debug and self.mimetype != "multipart/form-data":
+            return NoFiles(form.fields, self.mimetype)
+        return form.files
 
     def _form_limits(self) -> FormLimits:
         return FormLimits(max_memory=self.max_form_memory_size, max_parts=self.max_form_parts)

@@ -11,6 +11,7 @@ import re
 import weakref
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias, cast
 from urllib.parse import quote
 
@@ -29,7 +30,14 @@ from .exceptions import (
     RequestRedirect,
 )
 from .matching import SOCKET, Key, Node, Target, find, split_host
-from .registry import Rule
+from .registry import (
+    EndpointPrefix,
+    Rule,
+    RuleFactory,
+    Subdomain,
+    Submount,
+    methods_of,
+)
 from .routes import (
     Index,
     RouteList,
@@ -50,7 +58,21 @@ from .rules import (
 )
 from .typing import ASGIApp, Lifespan, Receive, Scope, Send
 
-__all__ = ["BuiltURL", "Resolution", "RouteList", "Router", "RuleRoute", "WebSocketRuleRoute"]
+__all__ = [
+    "BaseConverter",
+    "BuildError",
+    "BuiltURL",
+    "EndpointPrefix",
+    "RequestRedirect",
+    "Resolution",
+    "RouteList",
+    "Router",
+    "Rule",
+    "RuleRoute",
+    "Subdomain",
+    "Submount",
+    "WebSocketRuleRoute",
+]
 
 _SAFE_IN_LOCATION = "%/:?#[]@!$&'()*+,;=~"
 _ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
@@ -137,23 +159,18 @@ class Router(StarletteRouter):
         if dirty:
             self.routes.changed()
 
-    def add(self, rule: Rule) -> RuleRoute | WebSocketRuleRoute:
-        """Append the route of *rule*.
+    def add(self, factory: RuleFactory) -> None:
+        """Append the routes of a :class:`Rule`, or of what makes several, as ``Submount``.
 
-        :raises SetupError: if the rule cannot be read, or uses an unknown converter.
+        A rule that is added here gets its view by its endpoint: ``@app.endpoint(...)``.
+
+        :raises SetupError: if a rule cannot be read, or uses an unknown converter.
         """
-        pattern = compile_pattern(
-            rule.rule,
-            self.converters,
-            map=weakref.proxy(self),
-            merge_slashes=self._merges(rule),
-        )
-        domain = self._domain_of(rule)
-        _check(rule, pattern, domain)
-        kind = WebSocketRuleRoute if rule.websocket else RuleRoute
-        route = kind(rule, pattern, domain)
-        self.routes.append(route)
-        return route
+        for rule in factory.get_rules(self):
+            methods = methods_of(rule.methods)
+            if methods != rule.methods:
+                rule = replace(rule, methods=methods)
+            self.routes.append(self._route_of(rule))
 
     def resolve(self, scope: Scope) -> Resolution:
         """Find what serves *scope*. What goes wrong is returned, not raised.
@@ -352,6 +369,18 @@ class Router(StarletteRouter):
                 route.place(self._domain_of(route.url_rule))
         index = self.routes.arranged = Index(self.routes, self)
         return index
+
+    def _route_of(self, rule: Rule) -> RuleRoute | WebSocketRuleRoute:
+        pattern = compile_pattern(
+            rule.rule,
+            self.converters,
+            map=weakref.proxy(self),
+            merge_slashes=self._merges(rule),
+        )
+        domain = self._domain_of(rule)
+        _check(rule, pattern, domain)
+        kind = WebSocketRuleRoute if rule.websocket else RuleRoute
+        return kind(rule, pattern, domain)
 
     def _merges(self, rule: Rule) -> bool:
         return self.merge_slashes if rule.merge_slashes is None else rule.merge_slashes

@@ -18,12 +18,11 @@ from typing import Any
 
 import erlen
 import erlen.globals as here
-from erlen import converters, exceptions, headers, helpers, http, proxies, rules
+from erlen import converters, exceptions, headers, helpers, http, proxies, routing, rules
 from erlen.config import Config
 from erlen.context import MISSING_APP, Context
 from erlen.errors import ContextError
 from erlen.json.provider import DefaultJSONProvider
-from erlen.registry import Rule
 
 
 class Switched(DefaultJSONProvider):
@@ -152,7 +151,7 @@ module(
 )
 module("flask.config", Config=PrefixedConfig, ConfigAttribute=erlen.config.ConfigAttribute)
 module("flask.ctx", AppContext=Context, RequestContext=Context)
-module("flask.debughelpers", DebugFilesKeyError=absent("DebugFilesKeyError"))
+module("flask.debughelpers", DebugFilesKeyError=exceptions.FileNotSent)
 module(
     "flask.globals",
     here,
@@ -192,8 +191,8 @@ module(
     BaseConverter=converters.BaseConverter,
     BuildError=rules.BuildError,
     RequestRedirect=exceptions.RequestRedirect,
-    Rule=Rule,
-    Submount=absent("Submount"),
+    Rule=routing.Rule,
+    Submount=routing.Submount,
 )
 module("werkzeug.security", erlen.security)
 module("werkzeug.serving", run_simple=run_simple)

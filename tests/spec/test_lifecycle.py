@@ -331,6 +331,45 @@ async def test_a_500_handler_that_fails_still_answers(view, caplog):
     assert "The answer to an error failed itself" in caplog.text
 
 
+@VIEWS
+@pytest.mark.parametrize("trigger", ["before", "after"])
+async def test_the_answer_of_a_500_handler_is_sent_though_an_after_hook_fails(
+    view, trigger, caplog
+):
+    app = Erlen("after")
+
+    def fail():
+        if trigger == "before":
+            raise ZeroDivisionError("by zero")
+
+    app.before_request(coloured(view, fail))
+    app.after_request(coloured(view, lambda response: 1 / 0))
+    app.add_url_rule("/", "index", coloured(view, lambda: "fine"))
+    app.register_error_handler(500, coloured(view, lambda error: ("sorry", 500)))
+
+    response = await app.test_client().get("/")
+
+    assert (response.status_code, response.text) == (500, "sorry")
+    assert "What comes after the answer to an error failed" in caplog.text
+
+
+async def test_a_stream_that_an_after_hook_cost_is_not_sent():
+    app = Erlen("stream")
+    app.after_request(lambda response: 1 / 0)
+
+    @app.errorhandler(500)
+    async def handler(error):
+        async def stream():
+            yield "sorry"
+
+        return stream(), 500
+
+    response = await app.test_client().get("/")
+
+    assert response.status_code == 500
+    assert "Internal Server Error" in response.text
+
+
 async def test_while_testing_an_error_reaches_the_test():
     app = Erlen("testing")
     app.testing = True

@@ -14,6 +14,7 @@ from starlette.requests import Request as StarletteRequest
 
 from erlen import Blueprint, Erlen, Request, current_request, request, sync
 from erlen.datastructures import MultiDict
+from erlen.exceptions import FileNotSent, RequestRedirect
 from erlen.headers import Authorization, ETags
 
 COLOURS = ["async def", "def"]
@@ -662,3 +663,65 @@ def test_every_attribute_of_a_request_has_its_line_here():
     told = in_tables | TOLD_ABOVE | FOR_THE_FRAMEWORK
 
     assert told == {name for name in dir(Request) if not name.startswith("_")}
+
+
+def view_of_a_file():
+    return sync.request.files["photo"].filename
+
+
+async def async_view_of_a_file():
+    return (await request.files)["photo"].filename
+
+
+@pytest.mark.parametrize("view", [view_of_a_file, async_view_of_a_file])
+async def test_in_debug_mode_a_form_without_enctype_says_why_a_file_is_missing(view):
+    app = Erlen("enctype")
+    app.testing = app.debug = True
+    app.add_url_rule("/", "view", view, methods=["POST"])
+    client = app.test_client()
+
+    with pytest.raises(FileNotSent, match=r"'photo'.*enctype.*submitted: 'me\.png'"):
+        await client.post("/", data={"photo": "me.png"})
+    with pytest.raises(FileNotSent, match=r"sent as application/json.*enctype"):
+        await client.post("/", json={})
+
+
+async def test_a_missing_file_is_a_plain_400_outside_of_debug_mode():
+    app = Erlen("enctype")
+    app.add_url_rule("/", "view", view_of_a_file, methods=["POST"])
+
+    response = await app.test_client().post("/", data={"photo": "me.png"})
+
+    assert response.status_code == 400
+    assert "photo" not in response.text
+
+
+async def test_in_debug_mode_optional_files_are_none_as_ever():
+    app = Erlen("optional")
+    app.testing = app.debug = True
+
+    @app.post("/")
+    async def view():
+        files = await request.files
+        return [files.get("photo"), files.getlist("photo"), "photo" in files, len(files)]
+
+    response = await app.test_client().post("/", data={"photo": "me.png"})
+
+    assert response.json == [None, [], False, 0]
+
+
+@pytest.mark.parametrize("code", [301, 302])
+async def test_in_debug_mode_a_redirect_of_the_router_that_loses_a_form_is_an_error(
+    code, monkeypatch
+):
+    app = Erlen("lost")
+    app.testing = app.debug = True
+    app.add_url_rule("/user/", "user", lambda: "here", methods=["GET", "POST"])
+    client = app.test_client()
+    monkeypatch.setattr(RequestRedirect, "code", code)
+
+    with pytest.raises(AssertionError, match=r"canonical URL 'http://localhost/user/\?a=1'"):
+        await client.post("/user?a=1", data={"name": "ada"})
+    assert (await client.get("/user")).status_code == code
+    app.debug = False
+    assert (await client.post("/user")).status_code == code

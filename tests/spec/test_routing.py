@@ -9,8 +9,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from erlen import Erlen, current_app, g, request, session
+from erlen import Blueprint, Erlen, current_app, g, request, session
 from erlen.errors import SetupAssertionError, SetupError, SetupTypeError
+from erlen.routing import Rule, Submount
 from erlen.rules import BaseConverter, ValidationError
 
 
@@ -187,6 +188,29 @@ async def test_an_endpoint_may_get_its_view_later():
         return "late"
 
     assert (await app.test_client().get("/")).text == "late"
+
+
+async def test_rules_of_the_map_get_their_views_from_the_app_and_from_blueprints():
+    app, shop = Erlen("map"), Blueprint("shop", "map")
+    app.url_map.add(
+        Submount("/foo", [Rule("/", endpoint="index"), Rule("/bar", endpoint="shop_of_ours")])
+    )
+
+    @app.endpoint("index")
+    async def index():
+        return f"{request.method} index"
+
+    @shop.endpoint("shop_of_ours")
+    async def named_by_the_blueprint():
+        return request.endpoint
+
+    app.register_blueprint(shop, url_prefix="/shop")
+    client = app.test_client()
+
+    assert (await client.get("/foo/")).text == "GET index"
+    assert (await client.patch("/foo/")).text == "PATCH index"
+    assert (await client.get("/foo/bar")).text == "shop_of_ours"
+    assert (await client.get("/shop/bar")).status_code == 404
 
 
 async def test_an_endpoint_that_never_gets_a_view_is_an_error_of_the_setup():

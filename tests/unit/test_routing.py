@@ -20,8 +20,17 @@ from erlen.exceptions import (
     NotFound,
     RequestRedirect,
 )
-from erlen.registry import Rule
-from erlen.routing import BuiltURL, RouteList, Router, RuleRoute, WebSocketRuleRoute
+from erlen.routing import (
+    BuiltURL,
+    EndpointPrefix,
+    RouteList,
+    Router,
+    Rule,
+    RuleRoute,
+    Subdomain,
+    Submount,
+    WebSocketRuleRoute,
+)
 from erlen.rules import BuildError
 
 GET = frozenset({"GET", "HEAD"})
@@ -82,11 +91,25 @@ def answer(router, scope):
 
 
 def test_a_rule_is_resolved_to_its_route_and_values():
-    router = Router()
-    route = router.add(rule("/user/<int:id>", defaults={"tab": "posts"}))
+    router = router_of(rule("/user/<int:id>", defaults={"tab": "posts"}))
+    route = router.routes[0]
 
     assert isinstance(route, RuleRoute)
     assert router.resolve(http("/user/7")) == (route, {"id": 7, "tab": "posts"}, None)
+
+
+def test_rules_are_added_below_a_path_a_subdomain_and_a_name():
+    router = Router()
+    router.subdomain_matching = True
+    blog = [Rule("/", endpoint="index"), Rule("/new", endpoint="new", methods=["get"])]
+
+    router.add(Subdomain("my", [Submount("/blog/", [EndpointPrefix("blog.", blog)])]))
+
+    assert [(one.rule, one.endpoint, one.subdomain) for one in router.iter_rules()] == [
+        ("/blog/", "blog.index", "my"),
+        ("/blog/new", "blog.new", "my"),
+    ]
+    assert [one.methods for one in router.iter_rules()] == [None, GET]
 
 
 @pytest.mark.parametrize("path", ["/", "/about", "/user/7", "/f/a/b"])

@@ -1455,6 +1455,16 @@ def test_app_run_takes_its_address_from_the_server_name(
     assert f"http://{address.format(port=port)}" in seen[0]
 
 
+def test_app_run_takes_any_free_port_for_port_0_of_the_server_name(hello, interrupt):
+    hello.config["SERVER_NAME"] = "127.0.0.1:0"
+    seen = interrupt()
+
+    run(hello)
+
+    assert "http://127.0.0.1:" in seen[0]
+    assert "http://127.0.0.1:5000" not in seen[0]
+
+
 def test_app_run_switches_debug_mode(hello, interrupt):
     seen = interrupt()
 

@@ -251,9 +251,11 @@ def _settings_of(app: App, host: str | None, port: int | None, options: dict[str
     mine.setdefault("reload", app.debug)
     for several in ("extra_files", "exclude_patterns"):
         mine[several] = tuple(mine.get(several) or ())
+    if port is None:
+        port = 5000 if server_name.port is None else server_name.port
     return Settings(
         host=host or server_name.hostname or "127.0.0.1",
-        port=int(port) if port is not None else server_name.port or 5000,
+        port=int(port),
         debug=app.debug,
         uvicorn=options,
         **mine,
