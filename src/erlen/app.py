@@ -13,9 +13,8 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
-from typing import IO, Any, ClassVar, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from jinja2 import BaseLoader
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount, WebSocketRoute
@@ -47,16 +46,15 @@ from .routing import Router, RuleRoute, WebSocketRuleRoute
 from .rules import BuildError
 from .sessions import SecureCookieSessionInterface, SessionInterface
 from .static import StaticRoute
-from .templating import (
-    Environment,
-    loader_of,
-    make_environment,
-    reloads_templates,
-    update_template_context,
-)
+from .templating import update_template_context
 from .typing import ASGIApp, Hook, ResponseReturnValue, Scope
 from .urls import ask_for_another, inject_defaults, url_for
 from .websockets import WebSocket
+
+if TYPE_CHECKING:
+    from jinja2 import BaseLoader
+
+    from .templating.environment import Environment
 
 __all__ = ["App"]
 
@@ -79,7 +77,8 @@ class App(Registrar, Starlette):
     config_class: type[Config] = Config
     app_ctx_globals_class: type[Any] = AppGlobals
     aborter_class: type[Aborter] = Aborter
-    jinja_environment: type[Environment] = Environment
+    jinja_environment: type[Environment] | None = None
+    """A subclass of :class:`erlen.templating.environment.Environment`; ``None`` means that class itself."""
     jinja_options: ClassVar[dict[str, Any]] = {}
     default_config: Mapping[str, Any] = DEFAULTS
     session_interface: SessionInterface = SecureCookieSessionInterface()
@@ -257,10 +256,16 @@ class App(Registrar, Starlette):
         options: dict[str, Any] = {}
         if "loader" not in self.jinja_options:
             options["loader"] = self.create_global_jinja_loader()
-        return make_environment(cast(Any, self), kind=self.jinja_environment, **options)
+        # WHY: Jinja takes a quarter of the time of `import erlen`, and an API never asks for it.
+        from .templating.environment import Environment, make_environment
+
+        kind = self.jinja_environment or Environment
+        return make_environment(cast(Any, self), kind=kind, **options)
 
     def create_global_jinja_loader(self) -> BaseLoader:
         """Return what finds templates: in the folder of the app, then in those of blueprints."""
+        from .templating.environment import loader_of
+
         return loader_of(cast(Any, self))
 
     def update_template_context(self, context: dict[str, Any]) -> None:
@@ -577,6 +582,8 @@ class App(Registrar, Starlette):
         if key == "SERVER_NAME":
             self.router.server_name = self.config["SERVER_NAME"]
         if self._jinja_env is not None:
+            from .templating.environment import reloads_templates
+
             self._jinja_env.auto_reload = reloads_templates(cast(Any, self))
 
     def freeze(self) -> None:

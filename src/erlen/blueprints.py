@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from .decorators import hook_decorator, template_decorator
 from .errors import SetupAssertionError, SetupTypeError, SetupValueError
@@ -29,8 +28,7 @@ class BlueprintApp(Protocol):
     def take_app_wide(self, blueprint: Any, options: Mapping[str, Any]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(NamedTuple):
     """A blueprint on its way into an app; what ``record`` functions are called with."""
 
     app: Any
@@ -68,10 +66,9 @@ class Registration:
         self.app.add_rule(moved)
 
 
-@dataclass(slots=True)
-class _Child:
+class _Child(NamedTuple):
     blueprint: Blueprint
-    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    options: dict[str, Any]
 
 
 class Blueprint(Registrar):

@@ -6,7 +6,6 @@ import errno
 import json
 import operator
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -378,7 +377,13 @@ def _open(path: str, mode: str, *, silent: bool) -> IO[Any] | None:
         raise
 
 
-_LOADERS: Mapping[str, Callable[[IO[Any]], Any]] = {".json": json.load, ".toml": tomllib.load}
+def _load_toml(file: IO[Any]) -> Any:
+    import tomllib
+
+    return tomllib.load(file)
+
+
+_LOADERS: Mapping[str, Callable[[IO[Any]], Any]] = {".json": json.load, ".toml": _load_toml}
 
 
 def _loader_of(path: str) -> Callable[[IO[Any]], Any]:

@@ -6,7 +6,6 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -228,6 +227,8 @@ class FloatConverter(NumberConverter):
         number = float(value)
         if not math.isfinite(number):
             raise ValueError(f"{value!r} cannot stand in a URL.")
+        from decimal import Decimal
+
         digits = format(Decimal(repr(number)), "f")
         return digits if "." in digits else f"{digits}.0"
 

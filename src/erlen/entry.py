@@ -7,8 +7,7 @@ given: a bound method there would keep the app alive for ever.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from starlette.exceptions import WebSocketException
 from starlette.routing import BaseRoute, Mount
@@ -37,8 +36,7 @@ _NO_ASYNCIO = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Others:
+class Others(NamedTuple):
     """The handlers of what no rule of ours serves."""
 
     miss: Handler

@@ -9,7 +9,6 @@ import re
 import stat
 import threading
 import time
-import unicodedata
 import zlib
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
@@ -288,6 +287,8 @@ def content_disposition(kind: str, name: str) -> str:
     4.3 and appendix D). Control characters become ``_``.
     """
     name = _UNPRINTABLE.sub("_", name)
+    import unicodedata
+
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     value = f"{kind}; filename={quote_string(plain)}"
     if plain == name and "%" not in name:

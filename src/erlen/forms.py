@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Iterable, Iterator
-from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -79,8 +78,7 @@ _PARAMETER = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FormLimits:
+class FormLimits(NamedTuple):
     """How much a form may send; files count in ``max_parts`` only.
 
     The length of the whole body is not a matter of forms: it is checked before they see it.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from .errors import SetupTypeError, SetupValueError
 from .hosts import host_is_valid
@@ -13,8 +12,7 @@ from .typing import Scope
 __all__ = ["Hops", "forward"]
 
 
-@dataclass(frozen=True, slots=True)
-class Hops:
+class Hops(NamedTuple):
     """How many proxies in front of the app set each X-Forwarded header; 0 ignores it."""
 
     for_: int = 0
@@ -38,7 +36,7 @@ class Hops:
                 f"TRUSTED_PROXIES is a number of proxies, or a dict such as"
                 f" {{'for': 1, 'proto': 1, 'host': 1}}, not {value!r}."
             )
-        names = {field.name.rstrip("_"): field.name for field in fields(cls)}
+        names = {field.rstrip("_"): field for field in cls._fields}
         chosen: dict[str, int] = {}
         for name, hops in cast("Mapping[str, Any]", value).items():
             if name not in names or not isinstance(hops, int) or hops < 0:

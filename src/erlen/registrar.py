@@ -7,9 +7,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
-
-from jinja2 import BaseLoader, FileSystemLoader
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from .concurrency import Pending, is_async, on_loop
 from .decorators import hook_decorator
@@ -21,6 +19,9 @@ from .proxies import current
 from .registry import Registry, Rule, methods_of
 from .responses import Response
 from .typing import ErrorHandler, View
+
+if TYPE_CHECKING:
+    from jinja2 import BaseLoader
 
 __all__ = ["Registrar", "setupmethod"]
 
@@ -288,6 +289,8 @@ class Registrar:
         """What finds the templates here; set another one to keep them elsewhere than on disk."""
         if self.template_folder is None:
             return None
+        from jinja2 import FileSystemLoader
+
         return FileSystemLoader(Path(self.root_path) / self.template_folder)
 
     @property

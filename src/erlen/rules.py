@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
 from urllib.parse import urlencode
@@ -60,8 +59,7 @@ In this order: more pieces of text, longer ones, more variables, lighter convert
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """One ``<converter:name>`` of a rule."""
 
     name: str
@@ -69,8 +67,7 @@ class Variable:
     converter: BaseConverter
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """What has to stand between two slashes, or, as a *tail*, from one slash to the end."""
 
     text: str | None
@@ -205,6 +202,8 @@ class BuildError(LookupError):
         if self.endpoint in known:
             near = self.endpoint
         else:
+            from difflib import get_close_matches
+
             near = next(iter(get_close_matches(self.endpoint, sorted(known), n=1, cutoff=0.5)), "")
         return min(
             (candidate for candidate in self.candidates if candidate.endpoint == near),

@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import string
-import unicodedata
 from collections.abc import Iterable
 
 __all__ = [
@@ -83,6 +82,8 @@ def secure_filename(filename: str) -> str:
     most 255 characters. Names that Windows takes for devices get a ``_`` in front, on every
     system. The result may be empty; and two names may become the same one.
     """
+    import unicodedata
+
     name = unicodedata.normalize("NFKD", filename).encode("ascii", "ignore").decode("ascii")
     name = "_".join(name.replace("/", " ").replace("\\", " ").split())
     name = _NOT_IN_A_FILENAME.sub("", name).strip("._")

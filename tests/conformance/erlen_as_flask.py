@@ -172,7 +172,13 @@ module(
 )
 module("flask.sessions", sessions)
 module("flask.signals", signals)
-module("flask.templating", templating, render_template=erlen.render_template)
+module(
+    "flask.templating",
+    templating,
+    templating.environment,
+    templating.loading,
+    render_template=erlen.render_template,
+)
 module(
     "flask.testing",
     FlaskClient=client.TestClient,

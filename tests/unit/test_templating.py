@@ -30,21 +30,19 @@ from erlen.requests import Request
 from erlen.sessions import SecureCookieSession
 from erlen.signals import before_render_template, message_flashed, template_rendered
 from erlen.templating import (
-    DispatchingLoader,
-    Environment,
     flash,
     get_flashed_messages,
-    make_environment,
     render,
     render_async,
     render_string,
     render_string_async,
     rendering,
-    select_autoescape,
     stream,
     stream_string,
     update_template_context,
 )
+from erlen.templating.environment import Environment, make_environment, select_autoescape
+from erlen.templating.loading import DispatchingLoader
 
 
 class Owner:

@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, is_dataclass
 from datetime import date
-from decimal import Decimal
 from typing import IO, Any, Literal, Protocol, cast
 from uuid import UUID
 
@@ -140,10 +139,14 @@ class _Default:
 def plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, (Decimal, UUID)):
+    if isinstance(value, UUID):
         return str(value)
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
+    from decimal import Decimal
+
+    if isinstance(value, Decimal):
+        return str(value)
     html = getattr(value, "__html__", None)
     if html is not None:
         return str(html())

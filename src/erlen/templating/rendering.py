@@ -8,15 +8,17 @@ from contextlib import aclosing
 from contextvars import ContextVar
 from inspect import isawaitable
 from time import monotonic
-from typing import Any, TypeAlias, cast
-
-from jinja2 import Template
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ..context import Context
 from ..requests import on_loop_thread
 from ..signals import announce, before_render_template, template_rendered
 from .calls import plainly, tell, wait, where
-from .environment import TemplateApp
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from .environment import TemplateApp
 
 __all__ = [
     "render",
@@ -28,7 +30,7 @@ __all__ = [
     "update_template_context",
 ]
 
-Names: TypeAlias = str | Template | list[str | Template]
+Names: TypeAlias = "str | Template | list[str | Template]"
 """What is rendered: a name, a list of which the first that exists is taken, or a template."""
 
 _ENOUGH = 4096
