@@ -78,7 +78,7 @@ class App(Registrar, Starlette):
     app_ctx_globals_class: type[Any] = AppGlobals
     aborter_class: type[Aborter] = Aborter
     jinja_environment: type[Environment] | None = None
-    """A subclass of :class:`erlen.templating.environment.Environment`; ``None`` means that class itself."""
+    """A subclass of ``erlen.templating.environment.Environment``; ``None``: that itself."""
     jinja_options: ClassVar[dict[str, Any]] = {}
     default_config: Mapping[str, Any] = DEFAULTS
     session_interface: SessionInterface = SecureCookieSessionInterface()

@@ -286,9 +286,9 @@ def content_disposition(kind: str, name: str) -> str:
     What is not plain ASCII is said twice, with ``filename*`` for those who know it (RFC 6266,
     4.3 and appendix D). Control characters become ``_``.
     """
-    name = _UNPRINTABLE.sub("_", name)
     import unicodedata
 
+    name = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "_", name)
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     value = f"{kind}; filename={quote_string(plain)}"
     if plain == name and "%" not in name:
@@ -296,7 +296,6 @@ def content_disposition(kind: str, name: str) -> str:
     return f"{value}; filename*=UTF-8''{quote(name, safe=_ATTRIBUTE)}"
 
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # RFC 8187, 3.2.1: attr-char, but for letters and digits.
 _ATTRIBUTE = "!#$&+-.^_`|~"
 

@@ -70,14 +70,11 @@ _TEXT_APPLICATIONS = frozenset(
     }
 )
 
-# PERF: two constant tuples instead of str().encode() save 0.2 us for each response.
-_LENGTHS = tuple((b"content-length", str(length).encode()) for length in range(4096))
 
-
+# PERF: remembering them instead of str().encode() saves 0.2 us for each response.
+@lru_cache(maxsize=4096)
 def content_length(length: int) -> tuple[bytes, bytes]:
     """Return the raw Content-Length header for *length* bytes."""
-    if length < 4096:
-        return _LENGTHS[length]
     return (b"content-length", str(length).encode())
 
 

@@ -1,4 +1,4 @@
-"""``import erlen`` is cheap: it loads what an app needs and nothing that serves or tests it."""
+"""``import erlen`` is cheap: it loads what every app needs and leaves the rest for later."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 import erlen
 
 ATTACHMENTS = ["uvicorn", "click", "httpx", "sphinx", "flask", "werkzeug", "pytest"]
+# What the core uses, but not every app does: loaded by the first that asks for it.
+ON_DEMAND = ["jinja2", "itsdangerous", "tomllib", "decimal", "difflib", "unicodedata", "pickle"]
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +22,31 @@ def loaded() -> set[str]:
     return set(subprocess.run(run, check=True, capture_output=True, text=True).stdout.split())
 
 
-@pytest.mark.parametrize("package", ATTACHMENTS)
+@pytest.mark.parametrize("package", ATTACHMENTS + ON_DEMAND)
 def test_importing_erlen_does_not_load(loaded, package):
     assert {name for name in loaded if name.partition(".")[0] == package} == set()
 
 
 def test_importing_erlen_loads_starlette(loaded):
     assert "starlette.applications" in loaded
+
+
+def test_an_app_without_templates_never_loads_jinja():
+    code = """
+import sys
+from erlen import Erlen
+
+app = Erlen("shop")
+
+@app.get("/")
+def index():
+    return {"jinja": "jinja2" in sys.modules}
+
+print(app.sync_test_client().get("/").json)
+"""
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert run.stdout == "{'jinja': False}\n"
 
 
 def test_every_public_name_exists_once():
