@@ -24,6 +24,7 @@ from .signals import (
     request_started,
     request_tearing_down,
 )
+from .streams import tells_departure
 from .typing import Hook
 from .websockets import WebSocket, is_departure
 
