@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from . import blueprints
 from .app import App
 from .context import Context
+from .errors import SetupValueError
 from .responses import Response
 from .typing import Scope
 
 if TYPE_CHECKING:
     from .cli import AppGroup
     from .testing import CliRunner, SyncTestClient, TestClient
+    from .wsgi import WSGIApp
 
 __all__ = ["Blueprint", "Erlen"]
 
@@ -44,6 +46,36 @@ class Erlen(App):
         from .server import run
 
         run(self, host=host, port=port, **options)
+
+    def mount_wsgi(self, prefix: str, wsgi_app: WSGIApp, name: str | None = None) -> None:
+        """Serve a WSGI app, such as one of Flask or Django, below the path *prefix*.
+
+        It runs in the worker threads of this app and finds *prefix* in ``SCRIPT_NAME``, so that
+        the URLs it builds are right. Rules of this app come first. With *name*,
+        ``url_path_for(name, path=...)`` builds URLs into it.
+
+        :raises SetupError: if *prefix* has no slash in front, or the app serves already.
+        """
+        from .wsgi import WSGIRoute
+
+        self.check_setup("mount_wsgi")
+        self.routes.append(WSGIRoute(prefix, wsgi_app, name))
+
+    def fallback_wsgi(self, wsgi_app: WSGIApp) -> None:
+        """Serve by a WSGI app whatever no rule and no mount of this app serves.
+
+        A rule serves the methods it has: a ``POST`` to a path with a rule for ``GET`` alone goes
+        to the WSGI app. So do all errors for unknown paths and methods.
+
+        :raises SetupError: if there is a fallback, or the app serves already.
+        """
+        from .wsgi import WSGIRoute
+
+        self.check_setup("fallback_wsgi")
+        known = next((one for one in self.routes if getattr(one, "is_fallback", False)), None)
+        if known is not None:
+            raise SetupValueError(f"There is a fallback already: {known!r}. An app has one.")
+        self.routes.append(WSGIRoute("", wsgi_app, is_fallback=True))
 
     def test_client(self, use_cookies: bool = True, **options: Any) -> TestClient:
         """Return a client: ``async with`` makes it asynchronous, ``with`` synchronous.

@@ -281,6 +281,8 @@ class Index:
             if not isinstance(route, RuleFace):
                 leads = at < first and routes.was_placed(route)
                 (self.leading if leads else self.trailing).append(route)
+        # What takes everything comes last, wherever it was added.
+        self.trailing.sort(key=lambda route: getattr(route, "is_fallback", False))
         self.endpoints: dict[str, list[RuleFace]] = {}
         """The rules of each endpoint, the one whose URL is preferred first."""
         for route in rules:

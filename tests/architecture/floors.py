@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("app",),
     ("globals",),
     ("sync", "helpers", "views"),
-    ("testing", "debugger", "middleware"),
+    ("testing", "debugger", "wsgi", "middleware"),
     ("server",),
     ("cli",),
     ("framework",),
