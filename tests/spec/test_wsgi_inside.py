@@ -496,6 +496,28 @@ async def test_a_body_that_stops_coming_is_not_waited_for_for_ever():
     assert seen == ["No more of the body arrived within 0.01 seconds (BODY_TIMEOUT)."]
 
 
+async def test_a_body_that_trickles_is_not_waited_for_either():
+    class Slow(Wire):
+        async def receive(self):
+            await asyncio.sleep(0.03)
+            return piece(b"x")
+
+    seen = []
+
+    def answer(environ):
+        try:
+            environ["wsgi.input"].read()
+        except TimeoutError as error:
+            seen.append(str(error))
+
+    app, wire = around(saying(answer)), Slow()
+    app.config.update(BODY_TIMEOUT=0.1, BODY_MIN_RATE=100)
+    headers = [(b"content-length", b"100")]
+    await app(scope_of(method="POST", headers=headers), wire.receive, wire.send)
+
+    assert seen == ["The body came with less than 100 bytes a second (BODY_MIN_RATE)."]
+
+
 async def test_a_body_may_be_read_in_another_thread():
     wire = Wire(piece(b"x" * 100_000), piece(b"y" * 100_000, more=False))
     seen = []

@@ -8,8 +8,11 @@ import threading
 from collections import deque
 from typing import Any
 
-from ..concurrency import Owner, expire
+from ..concurrency import Owner
+from ..connections import Limits
 from ..streams import Inbox
+from ..timeouts import Within
+from ..typing import Message
 
 __all__ = ["AHEAD", "Answer", "ClientLeft", "Upload", "receive_ahead"]
 
@@ -28,11 +31,13 @@ class TooSlow(TimeoutError):
 class Arriving:
     """The body of a request on the loop: what is there, and what still comes."""
 
-    __slots__ = ("_inbox", "ahead", "failure", "timeout")
+    __slots__ = ("_inbox", "_limits", "_received", "_waited", "ahead", "failure")
 
-    def __init__(self, inbox: Inbox, timeout: float | None) -> None:
+    def __init__(self, inbox: Inbox, limits: Limits) -> None:
         self._inbox = inbox
-        self.timeout = timeout
+        self._limits = limits
+        self._received = 0
+        self._waited = 0.0
         self.ahead: list[bytes] = []
         self.failure: OSError | None = None
 
@@ -56,26 +61,41 @@ class Arriving:
         return piece
 
     async def _next(self) -> bytes:
-        try:
-            async with asyncio.timeout(None) as timeout:
-                expire(timeout, self.timeout)
-                message = await self._inbox.take()
-        except TimeoutError:
-            text = f"No more of the body arrived within {self.timeout} seconds (BODY_TIMEOUT)."
-            self.failure = TooSlow(text)
-            raise self.failure from None
+        limit = self._limits.body_timeout
+        if limit is None:
+            message = await self._inbox.take()
+        else:
+            message = await self._next_within(limit)
         if message["type"] == "http.disconnect":
             self.failure = ClientLeft("The client left before its request was complete.")
             raise self.failure
-        return bytes(message.get("body", b""))
+        piece = bytes(message.get("body", b""))
+        self._received += len(piece)
+        return piece
+
+    async def _next_within(self, limit: float) -> Message:
+        patience, rate = limit, self._limits.body_min_rate
+        if rate:
+            patience = min(limit, limit + self._received / rate - self._waited)
+        arriving = Within(self._inbox.take(), patience)
+        try:
+            return await arriving
+        except TimeoutError:
+            text = f"No more of the body arrived within {limit} seconds (BODY_TIMEOUT)."
+            if patience < limit:
+                text = f"The body came with less than {rate} bytes a second (BODY_MIN_RATE)."
+            self.failure = TooSlow(text)
+            raise self.failure from None
+        finally:
+            self._waited += arriving.waited
 
 
-async def receive_ahead(inbox: Inbox, timeout: float | None) -> Arriving:
+async def receive_ahead(inbox: Inbox, limits: Limits) -> Arriving:
     """Receive the beginning of a body, so that a small one that comes slowly takes no thread.
 
     What goes wrong is kept for who reads it.
     """
-    arriving = Arriving(inbox, timeout)
+    arriving = Arriving(inbox, limits)
     size = 0
     try:
         while size < AHEAD and (piece := await arriving.take()):

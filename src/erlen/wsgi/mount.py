@@ -39,9 +39,9 @@ class WSGIMount:
     other ASGI app it has as many threads of its own as ``SYNC_WORKERS`` says by default.
 
     Uploads and responses stream: 64 KiB of either are in memory at most. Up to 64 KiB of
-    a body are received before the app is called. ``BODY_TIMEOUT`` seconds are waited for each
-    further piece; ``wsgi.input`` raises a ``TimeoutError`` then, and a ``ConnectionError`` when the
-    client has left. The other limits are the WSGI app's own.
+    a body are received before the app is called. One that stops for ``BODY_TIMEOUT`` seconds or
+    trickles (``BODY_MIN_RATE``) makes ``wsgi.input`` raise a ``TimeoutError``; a client that
+    leaves, a ``ConnectionError``. The other limits are the WSGI app's own.
     """
 
     def __init__(self, app: WSGIApp) -> None:
@@ -77,9 +77,9 @@ class WSGIMount:
 
     async def _answer(self, scope: Scope, receive: Receive, context: Any) -> tuple[Head, Inbox]:
         inbox = Inbox(receive)
-        timeout = context.app.limits.body_timeout
+        limits: Limits = context.app.limits
         arriving = (
-            await receive_ahead(inbox, timeout) if _has_body(scope) else Arriving(inbox, timeout)
+            await receive_ahead(inbox, limits) if _has_body(scope) else Arriving(inbox, limits)
         )
         # A thread that is lent has to send what comes itself, so nothing may be on its way.
         ahead = 0 if "erlen.owner" in context.scope else AHEAD
