@@ -8,6 +8,7 @@ from . import json, sync
 from .concurrency import run_sync
 from .config import Config
 from .errors import ContextError, SetupError
+from .events import EventStream, JSONLines, ServerSentEvent
 from .exceptions import HTTPException
 from .framework import Blueprint, Erlen
 from .globals import (
@@ -61,10 +62,13 @@ __all__ = [
     "Config",
     "ContextError",
     "Erlen",
+    "EventStream",
     "HTTPException",
+    "JSONLines",
     "Markup",
     "Request",
     "Response",
+    "ServerSentEvent",
     "SetupError",
     "WebSocket",
     "WebSocketDisconnect",

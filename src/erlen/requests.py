@@ -207,6 +207,12 @@ class Request(Connection):
         return parse_range_header(self.headers.get("range"))
 
     @property
+    def last_event_id(self) -> str | None:
+        """The ``id`` of the last server-sent event that the client has; ``None`` at first."""
+        value = self.headers.get("last-event-id")
+        return value and value.encode("latin-1", "replace").decode("utf-8", "replace")
+
+    @property
     def cache_control(self) -> RequestCacheControl:
         """What the client asks of caches; read-only."""
         return parse_cache_control_header(self.headers.get("cache-control"))
@@ -742,6 +748,7 @@ if TYPE_CHECKING:
         if_none_match: ETags
         if_range: IfRange
         range: Range | None
+        last_event_id: str | None
         cache_control: RequestCacheControl
         data: bytes
         json: Any

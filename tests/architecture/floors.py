@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("concurrency", "config", "signals", "headers", "json", "converters"),
     ("conditional", "rules", "forwarding", "fields", "streams", "decorators"),
     ("responses", "matching"),
-    ("exceptions", "uploads"),
+    ("exceptions", "uploads", "events"),
     ("forms", "connections"),
     ("requests", "websockets", "files", "results", "sessions", "routes"),
     ("context", "registrar", "routing"),

@@ -7,7 +7,6 @@ bounded, or everything that is offered would be taken.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -16,7 +15,6 @@ import struct
 
 import httpx
 import pytest
-import uvicorn
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -29,32 +27,14 @@ from erlen import (
     request,
     websocket,
 )
+from tests.serving import PATIENCE, served
 from tests.waiting import until
 
-PATIENCE = 30.0
-"""Seconds after which something that should happen will not; machines may be busy."""
 OFFERED = 48 * 1024 * 1024
 """Bytes that are offered to whoever does not take them."""
 KEPT = 24 * 1024 * 1024
 """More than the kernel and the server keep of these, and a lot less than all of them."""
 BLOCK = b"x" * 64 * 1024
-
-
-@contextlib.asynccontextmanager
-async def served(app, **options):
-    """Serve *app* by uvicorn, in this loop; returns ``127.0.0.1:`` and the port."""
-    config = uvicorn.Config(
-        app, log_config=None, lifespan="on", timeout_graceful_shutdown=1, **options
-    )
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        await until(lambda: server.started or serving.done(), PATIENCE)
-        try:
-            yield f"127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await serving
 
 
 async def opened(host, path="/", *, upgrade=False, head=b""):
