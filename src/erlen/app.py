@@ -469,17 +469,18 @@ class App(Registrar, Starlette):
     def make_request(self, context: Context[Any]) -> Request:
         """Return the request of *context*."""
         rule = context.rule
-        options: Mapping[str, Any] = rule.options if rule is not None else {}
-        limits = self.limits
         request = self.request_class(
             context.scope,
             context.receive,
-            stream_body=bool(options.get("stream_body")),
-            limits=limits,
+            limits=self._limits or self.limits,
             url_rule=rule,
             view_args=context.params if context.error is None else None,
             routing_exception=context.error,
         )
+        options: Mapping[str, Any] = rule.options if rule is not None else {}
+        if not options:
+            return request
+        request.stream_body = bool(options.get("stream_body"))
         if "max_content_length" in options:
             request.max_content_length = options["max_content_length"]
         if "body_timeout" in options:

@@ -75,7 +75,6 @@ class Connection:
     def __init__(
         self,
         scope: Scope,
-        *,
         limits: Limits | None = None,
         url_rule: Rule | None = None,
         view_args: dict[str, Any] | None = None,

@@ -192,9 +192,7 @@ def guard(stack: ASGIApp) -> ASGIApp:
     return guarded
 
 
-async def _answered(
-    app: Any, error: Exception, scope: Scope, receive: Receive, send: Send
-) -> bool:
+async def _answered(app: Any, error: Exception, scope: Scope, receive: Receive, send: Send) -> bool:
     """Log *error* and answer it, unless it is to be raised again."""
     propagate = app.testing or app.config["PROPAGATE_EXCEPTIONS"]
     sent: str | None = scope.get("erlen.sent")

@@ -8,7 +8,7 @@ from . import json
 from .app import App
 from .context import MISSING_APP, MISSING_REQUEST, AppGlobals, Context
 from .errors import ContextError
-from .proxies import Proxy
+from .proxies import Proxy, proxy_of
 from .proxies import current as _current
 from .requests import Request
 from .sessions import SessionMixin
@@ -44,7 +44,11 @@ def context_here(message: str = MISSING_REQUEST) -> Context[Any]:
 
 def current_request() -> Request:
     """Return the request itself, for code that keeps it or compares it."""
-    return context_here().request
+    context: Context[Any] = _current.get() or context_here()
+    connection = context.connection
+    if connection is None or context.closed or context.kind != "http":
+        return context.request  # it is made now, or there is none
+    return cast(Request, connection)
 
 
 def current_websocket() -> WebSocket:
@@ -108,7 +112,7 @@ if TYPE_CHECKING:
 
 
 # What is a proxy at run time is typed as what it stands for: this is the only cast.
-request: Request = cast(Any, Proxy("request", current_request))
+request: Request = cast(Any, proxy_of(Request)("request", current_request))
 websocket: WebSocket = cast(Any, Proxy("websocket", current_websocket))
 session: Session = cast(Any, Proxy("session", _session))
 current_app: App = cast(Any, Proxy("current_app", _app))

@@ -14,7 +14,7 @@ from .exceptions import HTTPException
 from .flow import Flow, FlowApp, blueprint_of
 from .registry import Inline, Rule
 from .requests import Request
-from .responses import Response
+from .responses import RawHeaders, Response
 from .results import Foreign
 from .signals import (
     appcontext_popped,
@@ -201,12 +201,14 @@ def _bare(
         ):
             return await full(context)
         failure: BaseException | None = None
+        response: Response | None = None
+        headers: RawHeaders = []
+        body = b""
         try:
             try:
-                value = await view(**context.params)
+                value: Any = await view(**cast("dict[str, Any]", context.params))
                 lay_out = plain.get(value.__class__)
                 if lay_out is not None and not context.untidy:
-                    response = None
                     headers, body = lay_out(value)
                 else:
                     response = (convert or context.app.make_response)(value)
@@ -221,17 +223,13 @@ def _bare(
                 scope["erlen.sent"] = "http.response.start"
                 if scope["method"] == "HEAD":
                     body = b""
+                send = context.send
                 try:
-                    await context.send(
-                        {"type": "http.response.start", "status": 200, "headers": headers}
-                    )
-                    await context.send({"type": "http.response.body", "body": body})
+                    await send({"type": "http.response.start", "status": 200, "headers": headers})
+                    await send({"type": "http.response.body", "body": body})
                 except OSError:
                     if not tells_departure(scope):
                         raise
-            elif response.stream is None:
-                context.scope["erlen.sent"] = "http.response.start"
-                await response(context.scope, context.receive, context.send)
             else:
                 await flow.send(context, response)
         except BaseException as error:

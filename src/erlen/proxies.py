@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import ContextError
 
-__all__ = ["Proxy", "current"]
+__all__ = ["Proxy", "current", "proxy_of"]
 
 current: ContextVar[Any] = ContextVar("erlen.context", default=None)
 """The context that is open here: of a request, a websocket, an app, or ``None``."""
@@ -151,3 +151,20 @@ class Proxy:
 
     def __ror__(self, other: Any) -> Any:
         return other | self.__resolve()
+
+
+def proxy_of(shown: type[Any]) -> type[Proxy]:
+    """Return a class of proxies that finds the public attributes of *shown* faster.
+
+    PERF: an attribute that the class of the proxy does not know costs an ``AttributeError``
+    inside before ``__getattr__`` is asked (0.3 us). Every other attribute still goes that way.
+    """
+    names = (name for name in dir(shown) if not name.startswith("_"))
+    return type("Proxy", (Proxy,), {"__slots__": (), **{name: _passed_on(name) for name in names}})
+
+
+def _passed_on(name: str) -> property:
+    def get(proxy: Any) -> Any:
+        return getattr(proxy._Proxy__resolve(), name)
+
+    return property(get)

@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from starlette.requests import Request as StarletteRequest
 
 from .concurrency import Pending, on_loop, to_thread, wait_for
-from .connections import Connection, session_of
+from .connections import Connection, Limits, session_of
 from .datastructures import CombinedMultiDict, ImmutableMultiDict
 from .errors import ContextError
 from .exceptions import (
@@ -45,6 +45,7 @@ from .headers import (
     parse_options_header,
     parse_range_header,
 )
+from .registry import Rule
 from .streams import Inbox
 from .timeouts import Within
 from .typing import Message, Receive, Scope
@@ -60,67 +61,77 @@ _IN_MEMORY = 1024 * 1024
 _BLOCK = 64 * 1024
 
 
+_UNREAD = object()
+
+
+class Limit(Generic[T]):
+    """A limit of a request: what the configuration says, unless it is set."""
+
+    __slots__ = ("_name",)
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        self._name = name
+
+    def __get__(self, request: Any, owner: Any = None) -> T:
+        own = request.__dict__
+        return cast(
+            T, own[self._name] if self._name in own else getattr(request.limits, self._name)
+        )
+
+    def __set__(self, request: Any, value: T) -> None:
+        request.__dict__[self._name] = value
+
+
 class Request(Connection):
     """An HTTP request. In ``async def`` code the body is awaited: ``await request.form``.
 
     In ``def`` code the same names are plain values: ``request.form["x"]``.
     """
 
-    __slots__ = (
-        "_again",
-        "_arriving",
-        "_body",
-        "_file",
-        "_form",
-        "_form_failure",
-        "_inbox",
-        "_is_here",
-        "_json",
-        "_parts",
-        "_receive",
-        "_received",
-        "_silence",
-        "_spool",
-        "_waited",
-        "body_min_rate",
-        "body_timeout",
-        "max_content_length",
-        "max_form_memory_size",
-        "max_form_parts",
-        "stream_body",
-    )
+    __slots__ = ("_receive", "stream_body")
+
+    max_content_length: Limit[int | None] = Limit()
+    """Bytes that the body may have; ``None`` lifts the limit. Settable in a hook."""
+    max_form_memory_size: Limit[int | None] = Limit()
+    """Bytes that the fields of a form may have together, files not counted."""
+    max_form_parts: Limit[int | None] = Limit()
+    """Fields and files that a form may have."""
+    body_timeout: Limit[float | None] = Limit()
+    """Seconds to wait for each piece of the body; ``None`` waits for ever."""
+    body_min_rate: Limit[float | None] = Limit()
+    """Bytes a second that the body has to come with, after ``body_timeout`` seconds of waiting
+    for it; ``None`` takes it as slow as it comes."""
+
+    # PERF: most requests have no body, so what becomes of it has its defaults here.
+    _inbox: Inbox | None = None
+    _arriving: asyncio.Lock | None = None
+    _received = 0
+    _waited = 0.0  # seconds
+    _silence = 0.0  # seconds since the last piece
+    _parts: list[bytes] | None = None
+    _body: bytes | None = None
+    _spool: IO[bytes] | None = None
+    _is_here = False  # whether all of it is in one of these two
+    _again: Iterator[Message] | None = None
+    _form: Form | None = None
+    _form_failure: Exception | None = None
+    _file: IO[bytes] | None = None
+    _json: Any = _UNREAD
 
     def __init__(
-        self, scope: Scope, receive: Receive, *, stream_body: bool = False, **options: Any
+        self,
+        scope: Scope,
+        receive: Receive,
+        *,
+        limits: Limits | None = None,
+        url_rule: Rule | None = None,
+        view_args: dict[str, Any] | None = None,
+        routing_exception: HTTPException | None = None,
+        stream_body: bool = False,
     ) -> None:
-        super().__init__(scope, **options)
-        limits = self.limits
-        self.max_content_length = limits.max_content_length
-        """Bytes that the body may have; ``None`` lifts the limit. Settable in a hook."""
-        self.max_form_memory_size = limits.max_form_memory_size
-        """Bytes that the fields of a form may have together, files not counted."""
-        self.max_form_parts = limits.max_form_parts
-        """Fields and files that a form may have."""
-        self.body_timeout = limits.body_timeout
-        """Seconds to wait for each piece of the body; ``None`` waits for ever."""
-        self.body_min_rate = limits.body_min_rate
-        """Bytes a second that the body has to come with, after ``body_timeout`` seconds of
-        waiting for it; ``None`` takes it as slow as it comes."""
-        self.stream_body = stream_body
+        super().__init__(scope, limits, url_rule, view_args, routing_exception)
         self._receive = receive
-        self._inbox: Inbox | None = None
-        self._arriving: asyncio.Lock | None = None
-        self._received = 0
-        self._waited = self._silence = 0.0  # seconds: for the body, and since its last piece
-        self._parts: list[bytes] = []
-        self._body: bytes | None = None
-        self._spool: IO[bytes] | None = None
-        self._is_here = False  # whether all of it is in one of these two
-        self._again: Iterator[Message] | None = None
-        self._form: Form | None = None
-        self._form_failure: Exception | None = None
-        self._file: IO[bytes] | None = None
-        self._json: Any = _UNREAD
+        self.stream_body = stream_body
 
     # -- the line and the headers ----------------------------------------------------------
 
@@ -403,23 +414,25 @@ class Request(Connection):
                 await self._read_all(spool)
 
     async def _read_all(self, spool: bool) -> None:
+        parts = self._parts = self._parts or []
         async for chunk in self._chunks():
-            self._parts.append(chunk)
+            parts.append(chunk)
             if spool and self._received > _IN_MEMORY:
                 await to_thread(self._write_parts)
         if self._spool is None:
-            self._body = b"".join(self._parts) if len(self._parts) != 1 else self._parts[0]
+            self._body = b"".join(parts) if len(parts) != 1 else parts[0]
         else:
             await to_thread(self._write_parts)
-        self._parts = []
+        self._parts = None
         self._is_here = True
 
     def _write_parts(self) -> None:
         if self._spool is None:
             # Closed in close(): it lives as long as the request.
             self._spool = tempfile.TemporaryFile(prefix="erlen-body-")  # noqa: SIM115
-        self._spool.write(b"".join(self._parts))
-        self._parts = []
+        parts = self._parts or []
+        self._spool.write(b"".join(parts))
+        parts.clear()
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield what arrives; the limit counts received bytes, whatever was announced."""
@@ -658,9 +671,6 @@ class Request(Connection):
         for file in files:
             with suppress(OSError):  # what a full disk did not take is thrown away anyway
                 file.close()
-
-
-_UNREAD = object()
 
 
 def on_loop_thread() -> bool:

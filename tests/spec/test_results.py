@@ -339,3 +339,34 @@ async def test_a_future_that_nobody_awaited_is_named(caplog):
 
     assert (await app.test_client().get("/")).status_code == 500
     assert "returned Future, which nobody awaited" in caplog.text
+
+
+async def test_json_is_indented_as_soon_as_debugging_is_on():
+    app = Erlen("debug")
+    app.add_url_rule("/", "index", lambda: {"tea": ["green"]})
+    client = app.test_client()
+    before = await client.get("/")
+
+    app.debug = True
+
+    assert before.data == b'{"tea":["green"]}\n'
+    assert (await client.get("/")).data == b'{\n  "tea": [\n    "green"\n  ]\n}\n'
+
+
+async def test_a_converter_of_ones_own_is_asked_for_text_and_dicts_too():
+    app = Erlen("converters")
+    app.results.converters[str] = lambda text: Response(text.upper())
+    app.results.converters[dict] = lambda value: Response(",".join(value))
+
+    @app.get("/text")
+    async def text():
+        return "tea"
+
+    @app.get("/dict")
+    async def keys():
+        return {"green": 1, "black": 2}
+
+    client = app.test_client()
+
+    assert (await client.get("/text")).data == b"TEA"
+    assert (await client.get("/dict")).data == b"green,black"

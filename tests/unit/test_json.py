@@ -259,12 +259,13 @@ def test_responses_are_indented_in_debug_unless_compact_says(compact, debug, tex
     assert by_app.render({"a": [1]}) == text
 
 
-def test_debug_may_change_at_any_time():
+def test_debug_may_change_when_the_provider_is_told():
     app = App(debug=False)
     provider = DefaultJSONProvider(app)
     before = provider.render({"a": [1]})
 
     app.debug = True
+    provider.forget()
 
     assert (before, provider.render({"a": [1]})) == (TIGHT, PRETTY)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, overload
 
 from ..datastructures import MultiDict, pairs_of
@@ -20,6 +21,12 @@ Items: TypeAlias = "HeadersView | Mapping[str, Any] | Iterable[tuple[str, Any]]"
 _MOST_SEARCHED = 32
 
 
+@lru_cache(maxsize=512)
+def _wire(name: str) -> bytes:
+    """Return *name* as it stands in a message."""
+    return name.lower().encode("latin-1", "replace")
+
+
 class HeadersView:
     """Headers, to be read: in their order, in any case, with several values for a name.
 
@@ -34,7 +41,7 @@ class HeadersView:
     """The pairs as they stand in an ASGI message: bytes, names in lower case."""
 
     def __getitem__(self, name: str) -> str:
-        found = self._find(name.lower().encode("latin-1", "replace"))
+        found = self._find(_wire(name))
         if found is None:
             raise KeyError(name)
         return found.decode("latin-1")
@@ -53,7 +60,7 @@ class HeadersView:
         With *type* the value is converted; one that does not convert (``ValueError`` or
         ``TypeError``) counts as missing.
         """
-        found = self._find(name.lower().encode("latin-1", "replace"))
+        found = self._find(_wire(name))
         if found is None:
             return default
         value = found.decode("latin-1")
@@ -70,7 +77,7 @@ class HeadersView:
     def getlist(self, name: str, type: Callable[[str], T]) -> list[T]: ...
     def getlist(self, name: str, type: Callable[[str], Any] | None = None) -> list[Any]:
         """Return all values of *name* in their order; with *type* those that convert."""
-        wanted = name.lower().encode("latin-1", "replace")
+        wanted = _wire(name)
         values = [value.decode("latin-1") for key, value in self.raw if key == wanted]
         if type is None:
             return values
@@ -115,7 +122,7 @@ class HeadersView:
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
             return False
-        return self._find(name.lower().encode("latin-1", "replace")) is not None
+        return self._find(_wire(name)) is not None
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return self.items()
@@ -165,7 +172,7 @@ class RequestHeaders(HeadersView):
             return self.raw
 
     def __getitem__(self, name: str) -> str:
-        found = self._find(name.lower().encode("latin-1", "replace"))
+        found = self._find(_wire(name))
         if found is None:
             # FLASK: what the client did not send is the client's mistake, as in request.args.
             raise MultiDict.key_error(name)
@@ -259,7 +266,7 @@ class Headers(HeadersView):
 
     def remove(self, name: str) -> None:
         """Remove all values of *name*, if it has any."""
-        unwanted = name.lower().encode("latin-1", "replace")
+        unwanted = _wire(name)
         # WHY: the list is shared with the response, so it is changed in place.
         self.raw[:] = [pair for pair in self.raw if pair[0] != unwanted]
 

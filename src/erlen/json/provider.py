@@ -34,7 +34,7 @@ class JSONApp(Protocol):
 
     @property
     def debug(self) -> bool:
-        """Whether JSON is written for people to read."""
+        """Whether JSON is written for people to read; ``forget`` is called when it changes."""
         ...
 
 
