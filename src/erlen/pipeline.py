@@ -211,11 +211,10 @@ def _bare(
                 if lay_out is not None and not context.untidy:
                     headers, body = lay_out(value)
                 else:
-                    response = (convert or context.app.make_response)(value)
-                    if response.stream is not None and not response.head_first:
-                        await response.prime()
-                    if context.untidy:
-                        response = await flow.finish(context, response)
+                    made = (convert or context.app.make_response)(value)
+                    if made.stream is not None and not made.head_first:
+                        await made.prime()
+                    response = await flow.finish(context, made) if context.untidy else made
             except Exception as error:
                 response = await flow.rescue(context, error)
             if response is None:
