@@ -45,6 +45,7 @@ from .results import Results
 from .routing import Router, RuleRoute, WebSocketRuleRoute
 from .rules import BuildError
 from .sessions import SecureCookieSessionInterface, SessionInterface
+from .signatures import check_view, contradictions
 from .static import StaticRoute
 from .templating import update_template_context
 from .typing import ASGIApp, Hook, ResponseReturnValue, Scope
@@ -600,6 +601,7 @@ class App(Registrar, Starlette):
                 rule = route.url_rule
                 if rule.build_only or rule.alias or rule.redirect_to is not None:
                     continue
+                self._check_view(route)
                 route.handler = pipelines.compile_rule(rule)
                 twin = getattr(route, "options_twin", None)
                 if twin is not None:
@@ -607,6 +609,14 @@ class App(Registrar, Starlette):
         self.others = Others.compiled(pipelines)
         self.hops = Hops.of(self.config["TRUSTED_PROXIES"])
         self.frozen = True
+
+    def _check_view(self, route: RuleRoute | WebSocketRuleRoute) -> None:
+        view = self.registry.views.get(route.name)
+        if view is None or self._served:
+            return
+        check_view(route, view, self.registry)
+        for sentence in contradictions(route, view) if self.debug else ():
+            self.logger.warning(sentence)
 
     def begin(self) -> None:
         """Freeze for a request; from here on nothing may be registered."""

@@ -13,6 +13,7 @@ __all__ = [
     "SetupLookupError",
     "SetupTypeError",
     "SetupValueError",
+    "calling_place",
     "place_of",
 ]
 
@@ -59,3 +60,14 @@ def place_of(thing: Any) -> str:
         return repr(name)
     file = code.co_filename.replace("\\", "/").rsplit("/", 1)[-1]
     return f"{name!r} ({file}:{code.co_firstlineno})"
+
+
+def calling_place() -> str:
+    """Say which line outside of Erlen called into it: ``app.py:41``; ``""`` if there is none."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] != "erlen":
+            file = frame.f_code.co_filename.replace("\\", "/").rsplit("/", 1)[-1]
+            return f"{file}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""

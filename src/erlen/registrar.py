@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from .concurrency import Pending, is_async, on_loop
 from .decorators import hook_decorator
-from .errors import SetupTypeError, SetupValueError, place_of
+from .errors import SetupTypeError, SetupValueError, calling_place, place_of
 from .exceptions import HTTPException, default_exceptions
 from .files import serve_static, static_response
 from .packages import root_path_of
@@ -202,6 +202,7 @@ class Registrar:
                 methods=methods_of(methods),
                 automatic_options=automatic is not False and methods is not None,
                 options={**view_options, "automatic": automatic},
+                place=calling_place(),
                 **options,
             )
         )

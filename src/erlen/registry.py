@@ -74,6 +74,8 @@ class Rule:
     """Whether OPTIONS is answered by the framework."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Route keywords that are not about the URL: ``inline``, ``max_content_length``..."""
+    place: str = ""
+    """Where it was registered, ``"app.py:41"``; ``""`` if nobody knows."""
 
     def get_rules(self, map: Any) -> Iterable[Rule]:
         """Yield the rule itself: alone it is the smallest :class:`RuleFactory`."""

@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("exceptions", "uploads", "events"),
     ("forms", "connections"),
     ("requests", "websockets", "files", "results", "sessions", "routes"),
-    ("context", "registrar", "routing"),
+    ("context", "registrar", "routing", "signatures"),
     ("binding", "blueprints", "templating", "urls", "static"),
     ("flow", "lifespan"),
     ("pipeline",),

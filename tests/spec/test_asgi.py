@@ -275,7 +275,10 @@ PATHS = {
 @pytest.mark.parametrize(("path", "status"), PATHS.items(), ids=[ascii(path) for path in PATHS])
 async def test_no_path_is_too_strange(path, status):
     app = app_with(hello)
-    app.add_url_rule("/number/<int:n>", "number", hello)
+
+    @app.get("/number/<int:n>")
+    async def number(n: int) -> str:
+        return str(n)
 
     exchange = await Exchange(app, path).run()
 
