@@ -26,6 +26,7 @@ from .config import DEFAULTS, Config, ConfigAttribute
 from .connections import Limits
 from .context import AppGlobals, Context
 from .decorators import template_decorator
+from .elsewhere import APP, missing, refuse_overrides
 from .entry import Others, entrance, guard
 from .errors import SetupAssertionError, SetupValueError
 from .exceptions import Aborter, BadHost, HTTPException, InternalServerError
@@ -159,6 +160,16 @@ class App(Registrar, Starlette):
         self._served = False
         self._good_hosts: set[bytes] = set()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_overrides(cls, APP)
+
+    if not TYPE_CHECKING:  # pragma: no branch
+        # WHY: a checker that saw it would take any misspelt attribute for one that is there.
+
+        def __getattr__(self, name):
+            raise missing(self, name, APP)
+
     # -- what subclasses replace -----------------------------------------------------------
 
     def make_config(self, instance_relative: bool = False) -> Config:
@@ -257,6 +268,8 @@ class App(Registrar, Starlette):
         options: dict[str, Any] = {}
         if "loader" not in self.jinja_options:
             options["loader"] = self.create_global_jinja_loader()
+        if "autoescape" not in self.jinja_options:
+            options["autoescape"] = _weakly(self, type(self).select_jinja_autoescape)
         # WHY: Jinja takes a quarter of the time of `import erlen`, and an API never asks for it.
         from .templating.environment import Environment, make_environment
 
@@ -268,6 +281,12 @@ class App(Registrar, Starlette):
         from .templating.environment import loader_of
 
         return loader_of(cast(Any, self))
+
+    def select_jinja_autoescape(self, filename: str | None) -> bool:
+        """Say whether what the template *filename* prints is escaped; ``None`` is a string."""
+        from .templating.environment import select_autoescape
+
+        return select_autoescape(filename)
 
     def update_template_context(self, context: dict[str, Any]) -> None:
         """Add what the context processors return to the variables of a template."""

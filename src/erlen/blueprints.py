@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from .decorators import hook_decorator, template_decorator
+from .elsewhere import BLUEPRINT, missing, refuse_overrides
 from .errors import SetupAssertionError, SetupTypeError, SetupValueError
 from .registrar import Registrar, setupmethod
 from .registry import HOOK_KINDS, Registry, Rule, prefixed
@@ -80,6 +81,16 @@ class Blueprint(Registrar):
 
     :raises SetupValueError: if *name* is empty or has a dot.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_overrides(cls, BLUEPRINT)
+
+    if not TYPE_CHECKING:  # pragma: no branch
+        # WHY: a checker that saw it would take any misspelt attribute for one that is there.
+
+        def __getattr__(self, name):
+            raise missing(self, name, BLUEPRINT)
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ __all__ = [
     "RequestHeaderFieldsTooLarge",
     "RequestRedirect",
     "RequestTimeout",
-    "RequestURITooLong",
+    "RequestURITooLarge",
     "RequestedRangeNotSatisfiable",
     "SecurityError",
     "ServiceUnavailable",
@@ -285,7 +285,7 @@ class RequestEntityTooLarge(HTTPException):
     description = "The data that was sent is larger than the server takes."
 
 
-class RequestURITooLong(HTTPException):
+class RequestURITooLarge(HTTPException):
     """414: the URL is longer than the app takes."""
 
     code = 414

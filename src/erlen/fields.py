@@ -7,15 +7,25 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar, overload
 from urllib.parse import quote
 
-from .headers import Headers, HeaderSet, http_date, parse_date, parse_set_header
+from .headers import (
+    ContentSecurityPolicy,
+    Headers,
+    HeaderSet,
+    http_date,
+    parse_csp_header,
+    parse_date,
+    parse_set_header,
+)
 
 __all__ = [
     "HeaderField",
     "LiveField",
     "age_field",
     "date_field",
+    "flag_field",
     "header_url",
     "length_field",
+    "policy_field",
     "retry_field",
     "set_field",
     "text_field",
@@ -37,7 +47,10 @@ class HasHeaders(Protocol):
 
 
 class HeaderField(Generic[T, S]):
-    """A header that is read as *T* and set as *S*; setting ``None`` removes it."""
+    """A header that is read as *T* and set as *S*; setting ``None`` removes it.
+
+    So does a value for which *write* returns ``None``.
+    """
 
     def __init__(
         self, name: str, read: Callable[[str | None], T], write: Callable[[S], Any]
@@ -54,10 +67,11 @@ class HeaderField(Generic[T, S]):
         return self if owner is None else self.read(owner.headers.get(self.name))
 
     def __set__(self, owner: HasHeaders, value: S | None) -> None:
-        if value is None:
+        written = None if value is None else self.write(value)
+        if written is None:
             owner.headers.remove(self.name)
         else:
-            owner.headers[self.name] = str(self.write(value))
+            owner.headers[self.name] = str(written)
 
 
 class LiveField(Generic[T, S]):
@@ -149,6 +163,16 @@ def set_field(name: str) -> LiveField[HeaderSet, str | Iterable[str]]:
         return value if isinstance(value, str) else ", ".join(value)
 
     return LiveField(name, parse_set_header, write)
+
+
+def flag_field(name: str) -> HeaderField[bool, bool]:
+    """Return a field that says ``true`` or is absent."""
+    return HeaderField(name, lambda text: text == "true", lambda value: "true" if value else None)
+
+
+def policy_field(name: str) -> LiveField[ContentSecurityPolicy, str | ContentSecurityPolicy]:
+    """Return a field that is a Content-Security-Policy, live."""
+    return LiveField(name, parse_csp_header, str)
 
 
 def header_url(location: str) -> str:

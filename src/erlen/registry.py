@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,7 +38,10 @@ HOOK_KINDS = (
 """The hooks that a blueprint keeps for its own views."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+_VARIABLE = re.compile(r"<(?:[a-zA-Z_]\w*(?:\(.*?\))?:)?([a-zA-Z_]\w*)>")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Rule:
     """One line of ``@app.route``: a URL pattern and the endpoint it leads to.
 
@@ -76,6 +80,20 @@ class Rule:
     """Route keywords that are not about the URL: ``inline``, ``max_content_length``..."""
     place: str = ""
     """Where it was registered, ``"app.py:41"``; ``""`` if nobody knows."""
+
+    @property
+    def arguments(self) -> set[str]:
+        """The names of all values that the view gets, those of *defaults* too."""
+        patterns = (self.rule, self.host or "", self.subdomain or "")
+        names = {name for pattern in patterns for name in _VARIABLE.findall(pattern)}
+        return names | self.defaults.keys()
+
+    def __str__(self) -> str:
+        return self.rule
+
+    def __repr__(self) -> str:
+        methods = "" if self.methods is None else f" ({', '.join(sorted(self.methods))})"
+        return f"<Rule {self.rule!r}{methods} -> {self.endpoint}>"
 
     def get_rules(self, map: Any) -> Iterable[Rule]:
         """Yield the rule itself: alone it is the smallest :class:`RuleFactory`."""

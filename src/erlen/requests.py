@@ -15,6 +15,7 @@ from starlette.requests import Request as StarletteRequest
 from .concurrency import Pending, on_loop, to_thread, wait_for
 from .connections import Connection, Limits, session_of
 from .datastructures import CombinedMultiDict, ImmutableMultiDict
+from .elsewhere import REQUEST, missing, refuse_overrides
 from .errors import ContextError
 from .exceptions import (
     BadRequest,
@@ -36,6 +37,7 @@ from .forms import (
 )
 from .headers import (
     ETags,
+    HeaderSet,
     IfRange,
     Range,
     RequestCacheControl,
@@ -44,6 +46,7 @@ from .headers import (
     parse_if_range_header,
     parse_options_header,
     parse_range_header,
+    parse_set_header,
 )
 from .registry import Rule
 from .streams import Inbox
@@ -117,6 +120,16 @@ class Request(Connection):
     _form_failure: Exception | None = None
     _file: IO[bytes] | None = None
     _json: Any = _UNREAD
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_overrides(cls, REQUEST)
+
+    if not TYPE_CHECKING:  # pragma: no branch
+        # WHY: a checker that saw it would take any misspelt attribute for one that is there.
+
+        def __getattr__(self, name):
+            raise missing(self, name, REQUEST)
 
     def __init__(
         self,
@@ -229,6 +242,28 @@ class Request(Connection):
         return parse_cache_control_header(self.headers.get("cache-control"))
 
     @property
+    def pragma(self) -> HeaderSet:
+        """What old clients ask of caches; read-only."""
+        return parse_set_header(self.headers.get("pragma"))
+
+    @property
+    def max_forwards(self) -> int | None:
+        """How many proxies may hand on a TRACE or OPTIONS request."""
+        value = self.headers.get("max-forwards", "")
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 18 else None
+
+    @property
+    def access_control_request_headers(self) -> HeaderSet | None:
+        """The headers that a script on another origin wants to send; asked by OPTIONS."""
+        value = self.headers.get("access-control-request-headers")
+        return None if value is None else parse_set_header(value)
+
+    @property
+    def access_control_request_method(self) -> str | None:
+        """The method that a script on another origin wants to use; asked by OPTIONS."""
+        return self.headers.get("access-control-request-method")
+
+    @property
     def starlette(self) -> StarletteRequest:
         """The same request as Starlette shows it, for code that wants one."""
         return _Shown(self.scope, self.replay)
@@ -293,15 +328,15 @@ class Request(Connection):
     def _parsed(self, name: str, force: bool, silent: bool, cache: bool) -> Awaitable[Any]:
         async def start() -> Any:
             if self._json is _UNREAD or not cache:
-                if self._refuses_json(force, silent):
-                    return None
+                if not (force or self.is_json):
+                    return None if silent else self.on_json_loading_failed(None)
                 await self.prefetch(spool=False)
             return self._load_json(silent, cache)
 
         def plain() -> Any:
             if self._json is _UNREAD or not cache:
-                if self._refuses_json(force, silent):
-                    return None
+                if not (force or self.is_json):
+                    return None if silent else self.on_json_loading_failed(None)
                 self._need_body()
             return self._load_json(silent, cache)
 
@@ -635,16 +670,6 @@ class Request(Connection):
             self._spool.close()
         self._body, self._spool = b"", None
 
-    def _refuses_json(self, force: bool, silent: bool) -> bool:
-        if force or self.is_json:
-            return False
-        if silent:
-            return True
-        raise UnsupportedMediaType(
-            "Did not attempt to load JSON data because the request Content-Type was not"
-            " 'application/json'."
-        )
-
     def _load_json(self, silent: bool, cache: bool) -> Any:
         if cache and self._json is not _UNREAD:
             return self._json
@@ -658,8 +683,16 @@ class Request(Connection):
             self._json = value
         return value
 
-    def on_json_loading_failed(self, error: ValueError) -> Any:
-        """Return what stands for JSON that cannot be read; raises a 400 unless overridden."""
+    def on_json_loading_failed(self, error: ValueError | None) -> Any:
+        """Return what stands for JSON that cannot be read; raises a 400 unless overridden.
+
+        *error* is ``None``, and what is raised a 415, if the body is of another type.
+        """
+        if error is None:
+            raise UnsupportedMediaType(
+                "Did not attempt to load JSON data because the request Content-Type was not"
+                " 'application/json'."
+            )
         detail = f": {error}" if self.limits.debug else "."
         raise BadRequest(f"The body is no valid JSON{detail}") from error
 
@@ -760,6 +793,10 @@ if TYPE_CHECKING:
         range: Range | None
         last_event_id: str | None
         cache_control: RequestCacheControl
+        pragma: HeaderSet
+        max_forwards: int | None
+        access_control_request_headers: HeaderSet | None
+        access_control_request_method: str | None
         data: bytes
         json: Any
         form: ImmutableMultiDict[str, str]
@@ -774,7 +811,7 @@ if TYPE_CHECKING:
         def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
             """Return the body parsed as JSON."""
 
-        def on_json_loading_failed(self, error: ValueError) -> Any:
+        def on_json_loading_failed(self, error: ValueError | None) -> Any:
             """Return what stands for JSON that cannot be read."""
 
 else:

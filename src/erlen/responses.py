@@ -8,19 +8,22 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from html import escape
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from starlette.responses import Response as StarletteResponse
 
 from . import json
 from .concurrency import ensure_sync, on_loop
 from .conditional import Verdict, evaluate
+from .elsewhere import RESPONSE, missing
 from .fields import (
     LiveField,
     age_field,
     date_field,
+    flag_field,
     header_url,
     length_field,
+    policy_field,
     retry_field,
     set_field,
     text_field,
@@ -501,6 +504,26 @@ class Response(StarletteResponse):
     """The Cache-Control header, live: ``response.cache_control.max_age = 60``."""
     content_range = LiveField("content-range", _content_range, str)
     """Which part of the whole the body is, live."""
+    content_security_policy = policy_field("content-security-policy")
+    """Where a page may load things from, live: ``.default_src = "'self'"``."""
+    content_security_policy_report_only = policy_field("content-security-policy-report-only")
+    """A policy that is only reported on, live."""
+    cross_origin_opener_policy = text_field("cross-origin-opener-policy")
+    """Who shares a window with a page that it opens: ``"same-origin"``."""
+    cross_origin_embedder_policy = text_field("cross-origin-embedder-policy")
+    """What a page may embed: ``"require-corp"``."""
+    access_control_allow_origin = text_field("access-control-allow-origin")
+    """The origin whose scripts may read the response, or ``"*"``."""
+    access_control_allow_credentials = flag_field("access-control-allow-credentials")
+    """Whether they may when the request had cookies."""
+    access_control_allow_methods = set_field("access-control-allow-methods")
+    """The methods that they may use, live."""
+    access_control_allow_headers = set_field("access-control-allow-headers")
+    """The headers that they may send, live."""
+    access_control_expose_headers = set_field("access-control-expose-headers")
+    """The headers that they may read, live."""
+    access_control_max_age = length_field("access-control-max-age")
+    """How many seconds this may be remembered."""
 
     @property
     def max_cookie_size(self) -> int:
@@ -653,6 +676,12 @@ class Response(StarletteResponse):
             if close is not None:
                 self.call_on_close(close)
         self.set_data(b"")
+
+    if not TYPE_CHECKING:  # pragma: no branch
+        # WHY: a checker that saw it would take any misspelt attribute for one that is there.
+
+        def __getattr__(self, name):
+            raise missing(self, name, RESPONSE)
 
     def __repr__(self) -> str:
         size = "streamed" if self.stream is not None else f"{len(self.body)} bytes"

@@ -159,7 +159,9 @@ class Results:
                 )
             response.status = status
         if headers:
-            response.headers.update(headers)
+            # Among pairs a name may come twice, and then has both values.
+            mapping = isinstance(headers, (Headers, Mapping))
+            response.headers.update(headers if mapping else Headers(headers))
         return response
 
     def _by_kind(self, value: Any) -> Response:

@@ -15,7 +15,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors"),
     (
         *("proxies", "http", "datastructures", "registry", "packages", "hosts", "logs"),
-        *("security", "timeouts"),
+        *("security", "timeouts", "elsewhere"),
     ),
     ("concurrency", "config", "signals", "headers", "json", "converters"),
     ("conditional", "rules", "forwarding", "fields", "streams", "decorators"),

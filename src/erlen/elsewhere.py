@@ -1,0 +1,123 @@
+"""Names of Flask's that are not here, and what to write instead. Texts only; knows no class.
+
+An app, a blueprint, a request and a response ask this when a name is missing, so that the error
+teaches; and when a subclass defines one, because nothing here would ever call it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import SetupTypeError, place_of
+
+__all__ = ["APP", "BLUEPRINT", "REQUEST", "RESPONSE", "missing", "refuse_overrides"]
+
+
+def _all(names: str, advice: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), advice)
+
+
+_STEPS = "steps are compiled into one handler per rule; "
+
+_TABLES = {
+    **_all(
+        "before_request_funcs after_request_funcs teardown_request_funcs url_value_preprocessors"
+        " url_default_functions template_context_processors",
+        "register with the decorator, which is a plain function too: app.before_request(function)",
+    ),
+    "error_handler_spec": "register with app.register_error_handler(code_or_class, function)",
+}
+
+APP: Mapping[str, str] = {
+    **_TABLES,
+    **_all(
+        "full_dispatch_request dispatch_request preprocess_request process_response"
+        " finalize_request",
+        _STEPS + "use hooks, and app.test_client() to run them",
+    ),
+    **_all(
+        "handle_exception handle_user_exception handle_http_exception trap_http_exception"
+        " should_ignore_error raise_routing_exception",
+        _STEPS + "use @app.errorhandler, for Exception if it shall be for all",
+    ),
+    **_all(
+        "do_teardown_request do_teardown_appcontext",
+        "leaving the context runs the teardown functions: with app.test_request_context(): ...",
+    ),
+    "make_default_options_response": "write a view with methods=['OPTIONS']",
+    "create_url_adapter": "request.url_rule and request.view_args say what matched",
+    "url_rule_class": "rules are plain data; converters go into app.url_map.converters",
+    "url_map_class": "rules are plain data; converters go into app.url_map.converters",
+    "async_to_sync": "app.ensure_sync(function) does it, on the loop that serves",
+    "make_shell_context": "add names with @app.shell_context_processor",
+}
+"""What an app in Flask has beside what it has here, and what to write instead."""
+
+BLUEPRINT: Mapping[str, str] = {
+    **{name: text.replace("app.", "blueprint.") for name, text in _TABLES.items()},
+    "register": "use record(), whose function is called at each registration",
+    "make_setup_state": "use record(), whose function is called at each registration",
+    "view_functions": "app.view_functions has them once the blueprint is registered",
+}
+
+_BY_ASGI = "belongs to WSGI; request.scope is the ASGI scope"
+
+REQUEST: Mapping[str, str] = {
+    **_all("environ is_multithread is_multiprocess is_run_once shallow", _BY_ASGI),
+    **_all("application", "belongs to WSGI; a view may return any ASGI app"),
+    "from_values": "use app.test_request_context(path, ...).request",
+    "input_stream": "use request.stream",
+    "remote_user": "no ASGI server sets it; read the header in which your proxy sends the name",
+    "content_md5": "the header is obsolete; request.headers.get('content-md5') reads it",
+    "json_module": "how JSON is read is for app.json to say",
+    "trusted_hosts": "set app.config['TRUSTED_HOSTS']",
+    **_all(
+        "parameter_storage_class dict_storage_class list_storage_class user_agent_class"
+        " form_data_parser_class make_form_data_parser",
+        "the classes of a request are fixed; wrap what they give in a property of a subclass",
+    ),
+}
+
+RESPONSE: Mapping[str, str] = {
+    **_all(
+        "force_type from_app",
+        "a view may return any Starlette response or ASGI app; after hooks get it as a Response",
+    ),
+    **_all(
+        "get_wsgi_headers get_wsgi_response get_app_iter",
+        "belongs to WSGI; a response is an ASGI app: await response(scope, receive, send)",
+    ),
+    "iter_encoded": "use response.data, or the iterable in response.response",
+    "make_sequence": "response.get_data() reads a stream into memory",
+    "calculate_content_length": "use response.content_length",
+    "content_md5": "the header is obsolete; response.headers['Content-MD5'] sets it",
+    "json_module": "how JSON is written is for app.json to say",
+    "autocorrect_location_header": "a Location stays as it is; url_for(..., _external=True)"
+    " makes a whole URL",
+    **_all(
+        "automatically_set_content_length implicit_sequence_conversion",
+        "the length of a body that is known is always sent, and a stream stays a stream",
+    ),
+}
+
+
+def missing(thing: object, name: str, table: Mapping[str, str]) -> AttributeError:
+    """Return the error for the attribute *name*, which *thing* does not have."""
+    text = f"{type(thing).__name__!r} object has no attribute {name!r}"
+    if advice := table.get(name):
+        text = f"{text} as in Flask: {advice}."
+    return AttributeError(text, name=name, obj=thing)
+
+
+def refuse_overrides(cls: type[Any], table: Mapping[str, str]) -> None:
+    """Refuse a subclass that defines something which nobody would ever call.
+
+    :raises SetupTypeError: for a name of *table* in the body of *cls*.
+    """
+    for name in table.keys() & vars(cls).keys():
+        value = vars(cls)[name]
+        where = place_of(value) if callable(value) else f"{cls.__qualname__}.{name}"
+        raise SetupTypeError(
+            f"{where} would never be used: Flask's {name!r} does not exist here ({table[name]})."
+        )
