@@ -160,8 +160,8 @@ class Results:
             response.status = status
         if headers:
             # Among pairs a name may come twice, and then has both values.
-            mapping = isinstance(headers, (Headers, Mapping))
-            response.headers.update(headers if mapping else Headers(headers))
+            several = isinstance(headers, (tuple, list))
+            response.headers.update(Headers(cast(Any, headers)) if several else headers)
         return response
 
     def _by_kind(self, value: Any) -> Response:

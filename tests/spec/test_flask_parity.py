@@ -13,6 +13,7 @@ from erlen import (
     Response,
     g,
     render_template,
+    render_template_string,
     request,
     send_file,
     session,
@@ -351,3 +352,52 @@ def test_a_context_is_left_while_an_endpoint_still_waits_for_its_view():
         assert url_for("index") == "/"
 
     assert torn_down == [None]
+
+
+def test_pairs_of_headers_may_name_one_twice():
+    app = Erlen(__name__)
+    links = [("Link", "</a.css>"), ("Link", "</b.js>"), ("Content-Type", "text/plain")]
+    app.add_url_rule("/", "text", lambda: ("text", links))
+    app.add_url_rule("/response", "response", lambda: (Response("text"), 201, links))
+
+    client = app.sync_test_client()
+
+    for path in ("/", "/response"):
+        response = client.get(path)
+        assert response.headers.getlist("Link") == ["</a.css>", "</b.js>"]
+        assert response.headers.getlist("Content-Type") == ["text/plain"]
+
+
+def test_a_site_map_asks_rules_for_their_arguments():
+    app = Erlen(__name__)
+    app.add_url_rule("/", "home", lambda: "")
+    app.add_url_rule("/<any('a>b', c):part>/<int(min=1):page>", "list", lambda part, page: "")
+    app.add_url_rule("/all/", "all", lambda page: "", defaults={"page": 1})
+    app.add_url_rule("/", "shop", lambda shop: "", subdomain="<shop>")
+
+    rules = {rule.endpoint: rule for rule in app.url_map.iter_rules()}
+
+    assert rules["home"].arguments == set()
+    assert rules["list"].arguments == {"part", "page"}
+    assert rules["all"].arguments == {"page"}
+    assert rules["shop"].arguments == {"shop"}
+
+
+def test_a_rule_is_printed_as_it_was_written():
+    app = Erlen(__name__)
+    app.add_url_rule("/<int:id>", "show", lambda id: "", methods=["GET"])
+    (rule,) = app.url_map.iter_rules("show")
+
+    assert str(rule) == "/<int:id>"
+    assert repr(rule) == "<Rule '/<int:id>' (GET, HEAD, OPTIONS) -> show>"
+
+
+def test_a_subclass_says_what_is_escaped():
+    class Plain(Erlen):
+        def select_jinja_autoescape(self, filename):
+            return filename is not None
+
+    with Plain(__name__).app_context():
+        assert render_template_string("{{ x }}", x="<b>") == "<b>"
+    with Erlen(__name__).app_context():
+        assert render_template_string("{{ x }}", x="<b>") == "&lt;b&gt;"

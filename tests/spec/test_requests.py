@@ -15,7 +15,7 @@ from starlette.requests import Request as StarletteRequest
 from erlen import Blueprint, Erlen, Request, current_request, request, sync
 from erlen.datastructures import MultiDict
 from erlen.exceptions import FileNotSent, RequestRedirect
-from erlen.headers import Authorization, ETags
+from erlen.headers import Authorization, ETags, HeaderSet
 
 COLOURS = ["async def", "def"]
 MOMENT = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
@@ -132,6 +132,18 @@ HEADERS = [
     ("range.ranges", header("Range", "bytes=0-9,-5"), [(0, 10), (-5, None)]),
     ("cache_control.no_cache", {}, False),
     ("cache_control.max_age", header("Cache-Control", "max-age=60"), 60),
+    ("pragma", {}, HeaderSet()),
+    ("pragma", header("Pragma", "no-cache"), HeaderSet(["no-cache"])),
+    ("max_forwards", {}, None),
+    ("max_forwards", header("Max-Forwards", "3"), 3),
+    ("max_forwards", header("Max-Forwards", "-1"), None),
+    ("access_control_request_headers", {}, None),
+    (
+        "access_control_request_headers",
+        header("Access-Control-Request-Headers", "X-A, X-B"),
+        HeaderSet(["X-A", "X-B"]),
+    ),
+    ("access_control_request_method", header("Access-Control-Request-Method", "PUT"), "PUT"),
     ("accept_mimetypes.accept_json", header("Accept", "application/json"), True),
     ("accept_mimetypes.accept_html", header("Accept", "application/json"), False),
     ("accept_languages.best", header("Accept-Language", "en;q=0.5, de"), "de"),
@@ -338,6 +350,20 @@ async def test_a_subclass_says_what_stands_for_json_that_cannot_be_read(colour):
     assert await look(colour, attrgetter("json"), App("requests"), **sent) == {
         "broken": "InvalidJSON"
     }
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_subclass_says_what_stands_for_a_body_that_is_no_json_at_all(colour):
+    class Lenient(Request):
+        def on_json_loading_failed(self, error):
+            return {"error": error}
+
+    class App(Erlen):
+        request_class = Lenient
+
+    seen = await look(colour, attrgetter("json"), App("requests"), method="POST", data=b"text")
+
+    assert seen == {"error": None}
 
 
 async def test_the_body_is_iterated_awaited_or_read():

@@ -1267,3 +1267,49 @@ def test_a_response_is_freed_without_the_collector():
 @pytest.mark.parametrize("name", ["content_type", "vary", "date"])
 def test_a_field_can_be_looked_at_on_the_class(name):
     assert getattr(Response, name).name == name.replace("_", "-")
+
+
+ACROSS_ORIGINS = [
+    ("access_control_allow_origin", "*", "*"),
+    ("access_control_allow_credentials", True, "true"),
+    ("access_control_allow_methods", ["GET", "PUT"], "GET, PUT"),
+    ("access_control_allow_headers", ["X-A"], "X-A"),
+    ("access_control_expose_headers", "X-A", "X-A"),
+    ("access_control_max_age", 60, "60"),
+    ("cross_origin_opener_policy", "same-origin", "same-origin"),
+    ("cross_origin_embedder_policy", "require-corp", "require-corp"),
+    ("content_security_policy", "default-src 'self'", "default-src 'self'"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "text"), ACROSS_ORIGINS, ids=lambda value: str(value))
+def test_what_pages_of_other_origins_may_do_is_said_by_attributes(name, value, text):
+    response = Response()
+
+    setattr(response, name, value)
+
+    assert response.headers[name.replace("_", "-")] == text
+    setattr(response, name, None)
+    assert name.replace("_", "-") not in response.headers
+
+
+def test_a_flag_that_is_off_is_no_header():
+    response = Response()
+    response.access_control_allow_credentials = True
+
+    response.access_control_allow_credentials = False
+
+    assert "access-control-allow-credentials" not in response.headers
+    assert response.access_control_allow_credentials is False
+
+
+@pytest.mark.parametrize("suffix", ["", "_report_only"])
+def test_a_policy_is_written_directive_by_directive(suffix):
+    response = Response()
+    policy = getattr(response, f"content_security_policy{suffix}")
+
+    policy.default_src = "'self'"
+    policy.img_src = "*"
+
+    name = f"content-security-policy{suffix}".replace("_", "-")
+    assert response.headers[name] == "default-src 'self'; img-src *"

@@ -200,6 +200,23 @@ async def test_a_body_that_cannot_be_is_a_type_error(options):
         await make_app().test_client().post("/echo", **options)
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("environ_base", "scope_base="),
+        ("environ_overrides", "scope_base="),
+        ("input_stream", "data= takes a file"),
+        ("buffered", "client.stream()"),
+        ("jsno", "There are auth, base_url, "),
+    ],
+)
+async def test_an_argument_that_is_none_is_answered_with_one_that_is(name, advice):
+    with pytest.raises(TypeError, match=f"takes no {name}=") as caught:
+        await make_app().test_client().get("/echo", **{name: {}})
+
+    assert advice in str(caught.value)
+
+
 async def test_files_are_uploaded_beside_fields(tmp_path):
     app = make_app()
     on_disk = tmp_path / "notes.txt"

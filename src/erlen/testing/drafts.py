@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from functools import lru_cache
 from typing import Any, TypeAlias, TypedDict, Unpack, cast
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -35,6 +35,18 @@ USER_AGENT = "erlen-test-client"
 # What may stand in a target as it is; "%" too, because escapes are kept.
 _PATH_SAFE = "/%:@!$&'()*+,;=~|[]^{}"
 _QUERY_SAFE = _PATH_SAFE + "?"
+
+_BODY = ("data", "form", "files", "json")
+_SCOPE = "scope_base= sets keys of the ASGI scope: scope_base={'client': ('10.0.0.1', 5000)}"
+_INSTEAD = {
+    "environ_base": _SCOPE,
+    "environ_overrides": _SCOPE,
+    "input_stream": "data= takes a file, or an iterable of either colour",
+    "content_length": "headers={'Content-Length': '3'} announces a length",
+    "errors_stream": "what goes to the log is in pytest's caplog",
+    "buffered": "a response is whole here; client.stream() gives it piece by piece",
+}
+"""What a test written for Flask may say, and what says it here."""
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -108,6 +120,7 @@ def build_request(
     :raises SetupAssertionError: for *base_url* with *subdomain* or *url_scheme*.
     :raises TypeError: if the body is given twice, or is of an impossible type.
     """
+    _refuse_others(body.keys() - {*_BODY})
     scheme = url_scheme or scheme
     if base_url is not None and (subdomain is not None or scheme is not None):
         raise SetupAssertionError("Cannot pass 'subdomain' or 'url_scheme' with 'base_url'.")
@@ -132,6 +145,13 @@ def build_request(
         content=content,
         extensions={"target": target.encode("ascii"), "erlen.scope": extra},
     )
+
+
+def _refuse_others(names: Set[str]) -> None:
+    for name in sorted(names):
+        known = sorted({*OtherOptions.__annotations__, "base_url", "method"})
+        advice = _INSTEAD.get(name, f"There are {', '.join(known)}")
+        raise TypeError(f"A request of the test client takes no {name}=. {advice}.")
 
 
 @lru_cache(maxsize=256)
