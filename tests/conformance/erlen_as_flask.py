@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 import pkgutil
 import sys
 from types import ModuleType
@@ -20,7 +19,7 @@ import erlen
 import erlen.globals as here
 from erlen import converters, exceptions, headers, helpers, http, proxies, routing, rules
 from erlen.config import Config
-from erlen.context import MISSING_APP, Context
+from erlen.context import MISSING_APP, AppGlobals, Context
 from erlen.errors import ContextError
 from erlen.json.provider import DefaultJSONProvider
 
@@ -39,11 +38,19 @@ class PrefixedConfig(Config):
         return super().from_prefixed_env(prefix, **options)
 
 
+class Globals(AppGlobals):
+    """The namespace behind ``g``, with Flask's name in its repr."""
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("erlen.g", "flask.g")
+
+
 class Flask(erlen.Erlen):
     """An Erlen app whose test client is synchronous without a ``with``."""
 
     json_provider_class = Switched
     config_class = PrefixedConfig
+    app_ctx_globals_class = Globals
     test_client = erlen.Erlen.sync_test_client
 
     def run(self, host: Any = None, port: Any = None, debug: Any = None, **options: Any) -> None:
@@ -129,6 +136,7 @@ from erlen.server import running  # noqa: E402
 from erlen.testing import client  # noqa: E402
 
 running.start = start
+environment.PREFIX = "FLASK"
 
 json._default = Switched()
 Context._session = Context.untouched_session  # type: ignore[attr-defined]
@@ -146,7 +154,7 @@ module(
     find_best_app=functools.partial(discovery._best_of, any_asgi=False),
     get_version=absent("get_version"),
     locate_app=locate_app,
-    prepare_import=lambda path: discovery.locate(os.fspath(path)).module,
+    prepare_import=lambda path: discovery.locate(path).put_on_path(),
     run_command=run.run_command,
 )
 module("flask.config", Config=PrefixedConfig, ConfigAttribute=erlen.config.ConfigAttribute)

@@ -519,6 +519,21 @@ def test_https_is_served_with_a_certificate(launch, tmp_path):
     assert running.stop() == 0
 
 
+def test_https_is_served_with_a_certificate_of_this_run(launch):
+    pytest.importorskip("cryptography")
+    running = run_of(launch, "--cert", "adhoc")
+
+    trusting_all = ssl.create_default_context()
+    trusting_all.check_hostname = False
+    trusting_all.verify_mode = ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", running.port, context=trusting_all)
+    with contextlib.closing(connection):
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b'{"hello":"world"}\n'
+
+    assert running.stop() == 0
+
+
 def test_a_unix_socket_is_served_and_removed(launch, tmp_path):
     path = tmp_path / "s"
     running = run_of(launch, "--uds", "s").wait_for("Press CTRL+C")

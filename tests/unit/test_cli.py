@@ -287,6 +287,15 @@ def test_a_factory_without_a_signature_is_called(folder):
         locate("shop_t5:make()").load()
 
 
+def test_a_path_object_is_a_place_too(folder):
+    path = folder(pack_t6__in____init__="", pack_t6__in__shop=APP)
+
+    location = locate(path / "pack_t6" / "shop.py")
+
+    assert location.put_on_path() == "pack_t6.shop"
+    assert sys.path[0] == str(path)
+
+
 def test_drives_of_windows_are_no_names():
     location = locate("C:\\apps\\shop_t6:app")
 
@@ -448,7 +457,7 @@ def test_no_file_sets_nothing(folder):
     folder()
 
     assert load_dotenv() is False
-    assert load_dotenv(defaults=False) is False
+    assert load_dotenv(load_defaults=False) is False
 
 
 def test_a_file_may_come_alone(folder):
@@ -456,7 +465,7 @@ def test_a_file_may_come_alone(folder):
     (path / ".env").write_text("A_T=1")
     (path / "my.env").write_text("B_T=2")
 
-    assert load_dotenv(path / "my.env", defaults=False) is True
+    assert load_dotenv(path / "my.env", load_defaults=False) is True
 
     assert "A_T" not in os.environ
     assert os.environ["B_T"] == "2"
@@ -1108,7 +1117,7 @@ def test_the_table_is_sorted(routed, sort, order):
 
 
 def test_an_app_without_routes_says_so():
-    assert routes_of(Erlen("empty", static_folder=None)) == "There are no routes.\n"
+    assert routes_of(Erlen("empty", static_folder=None)) == "No routes were registered.\n"
 
 
 def test_everything_that_is_served_is_shown(routed, tmp_path):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 import logging
 import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,10 +25,11 @@ from click.testing import CliRunner
 
 from erlen import Erlen, SetupError
 from erlen.cli import ErlenGroup, cli
-from erlen.cli.run import make_app
+from erlen.cli.run import make_app, run_command
 from erlen.server import ListenError, Settings, Target, ignoring_calls_of_run, protocols, run, start
 from erlen.server import addresses as addresses_module
 from erlen.server.addresses import close, listen, open_inherited, urls_of
+from erlen.server.certificates import certified
 from erlen.server.failing import Broken, Forgiving
 from erlen.server.interrupts import accept_ctrl_c, holding_back_ctrl_c
 from erlen.server.output import AccessFormatter, MessageFormatter, News, banner, log_config, where
@@ -32,6 +37,9 @@ from erlen.server.protocols.leaving import close_later
 from erlen.server.reloading import CHANGED, Lineage, Supervisor, watch
 from erlen.server.serving import FORCED, Config, make_config
 from erlen.server.watching import Watcher, files_of, shown
+
+with contextlib.suppress(ImportError):  # now: it cannot be imported twice, see below
+    import cryptography.x509  # noqa: F401
 
 REPOSITORY = f"{Path(__file__).parents[2]}/*"
 """These tests are loaded too; nobody shall interfere who edits them meanwhile."""
@@ -306,6 +314,43 @@ def test_a_certificate_makes_it_https(listening, certificate):
     sockets, settings = listening(cert=cert, key=key)
 
     assert urls_of(sockets, settings)[0].startswith("https://127.0.0.1:")
+
+
+def test_a_certificate_is_made_for_this_run(listening):
+    pytest.importorskip("cryptography")
+
+    with certified(Settings(cert="adhoc", host="127.0.0.1")) as settings:
+        listening(cert=settings.cert, key=settings.key)
+        trusting = ssl.create_default_context(cafile=settings.cert)
+        with certified(Settings(cert="adhoc")) as after_a_change:
+            assert (after_a_change.cert, after_a_change.key) == (settings.cert, settings.key)
+
+    assert trusting.cert_store_stats()["x509"] == 1
+    assert not os.path.exists(settings.cert)
+    assert "ERLEN_ADHOC_FOLDER" not in os.environ
+
+
+def test_no_certificate_is_made_where_none_was_asked_for():
+    settings = Settings()
+
+    with certified(settings) as same:
+        assert same is settings
+
+
+def test_a_certificate_is_not_made_without_the_package_for_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+
+    with pytest.raises(SetupError, match="pip install cryptography"):
+        Settings(cert="adhoc")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"key": __file__}, "A private key belongs to"), ({"workers": 2}, "belongs to one process")],
+)
+def test_a_context_for_https_stands_alone(options, message):
+    with pytest.raises(SetupError, match=message):
+        Settings(cert=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), **options)
 
 
 def test_a_socket_that_is_open_can_be_served_on(listening):
@@ -1488,7 +1533,6 @@ def test_app_run_reloads_in_debug_mode(hello, tmp_path, monkeypatch, capfd):
     ("options", "message"),
     [
         ({"use_reloader": True}, "app.run() takes reload= and not use_reloader=."),
-        ({"ssl_context": "adhoc"}, "app.run() takes cert= and key= and not ssl_context=."),
         ({"workers": 3}, "Run them from the command line: erlen --app ... run --workers 3"),
         ({"no_such": 1}, "no_such"),
     ],
@@ -1498,6 +1542,32 @@ def test_app_run_says_what_it_does_not_take(hello, options, message):
         hello.run(port=0, **options)
 
     assert message in str(caught.value)
+
+
+def test_app_run_takes_a_pair_of_files_for_https(hello, interrupt, certificate):
+    seen = interrupt()
+
+    hello.run(port=0, ssl_context=certificate)
+
+    assert "https://127.0.0.1:" in seen[0]
+
+
+def test_app_run_takes_a_context_for_https(hello, interrupt, certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+
+    def ask(port):
+        trusting = ssl.create_default_context(cafile=certificate[0])
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=trusting, timeout=20)
+        with contextlib.closing(connection):
+            connection.request("GET", "/")
+            return connection.getresponse().read().decode()
+
+    seen = interrupt(ask)
+
+    hello.run(port=0, ssl_context=context)
+
+    assert seen[1] == '{"hello":"world"}\n'
 
 
 def test_app_run_on_a_busy_port_exits(hello):
@@ -1561,6 +1631,28 @@ def test_the_command_refuses_what_cannot_work(shop, args, message):
 
     assert result.exit_code == 2
     assert message in result.output
+
+
+def test_the_command_refuses_a_key_beside_a_certificate_that_is_made(shop, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography", types.ModuleType("cryptography"))
+
+    for order in (["--cert", "adhoc", "--key", __file__], ["--key", __file__, "--cert", "adhoc"]):
+        result = erlen("--app", "shop_run_t", "run", *order)
+
+        assert result.exit_code == 2
+        assert "A private key belongs to the file of a certificate" in result.output
+
+
+def test_the_command_imports_a_context_for_https(shop):
+    (shop / "tls_run_t.py").write_text(
+        "import ssl\ncontext = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\nother = 1"
+    )
+
+    found = run_command.make_context("run", ["--cert", "tls_run_t:context"]).params["cert"]
+
+    assert isinstance(found, ssl.SSLContext)
+    for name in ("tls_run_t", "tls_run_t:other", "tls_run_t:none", "none_run_t"):
+        assert f"File {name!r} does not exist" in erlen("run", "--cert", name).output
 
 
 def test_the_command_refuses_an_app_that_is_not_there(shop):

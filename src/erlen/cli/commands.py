@@ -19,7 +19,7 @@ from ..app import App
 from ..proxies import current
 from ..typing import ASGIApp
 from .discovery import Location, default_location, locate, nothing_found
-from .environment import debug_flag
+from .environment import debug_flag, variable
 
 __all__ = [
     "AppGroup",
@@ -58,7 +58,7 @@ class ScriptInfo:
 
         :raises NoAppException: if nothing was said and no default file is there.
         """
-        text = self.app_import_path or os.environ.get("ERLEN_APP")
+        text = self.app_import_path or os.environ.get(variable("APP"))
         location = locate(text) if text else default_location()
         if location is None:
             raise nothing_found()

@@ -18,6 +18,7 @@ import click
 
 from ..app import App
 from ..concurrency import is_async
+from .environment import variable
 
 __all__ = [
     "Location",
@@ -60,13 +61,18 @@ class Location:
         :raises NoAppException: if there is none.
         :raises Exception: whatever the module raises.
         """
-        if sys.path[:1] != [self.folder]:
-            sys.path.insert(0, self.folder)
+        self.put_on_path()
         module = self._import()
         if self.expression is None:
             return _best_of(module, any_asgi)
         found = _evaluate(module, self.expression)
         return _checked(found, f"{self.module}:{self.expression}", any_asgi)
+
+    def put_on_path(self) -> str:
+        """Make the module importable, and return its name."""
+        if sys.path[:1] != [self.folder]:
+            sys.path.insert(0, self.folder)
+        return self.module
 
     def _import(self) -> ModuleType:
         try:
@@ -88,8 +94,9 @@ class Location:
         return f"{message} Did you mean {close[0]!r}?" if close else message
 
 
-def locate(text: str) -> Location:
+def locate(text: str | os.PathLike[str]) -> Location:
     """Read ``module``, ``module:name``, ``module:factory("x")``, or a path in place of a module."""
+    text = os.fspath(text)
     # A colon before a slash belongs to a drive of Windows.
     path, _, expression = re.sub(r":(?![\\/])", "\n", text.strip(), count=1).partition("\n")
     module, folder = _module_of(path.strip())
@@ -265,8 +272,8 @@ def nothing_found() -> NothingSaid:
     example = likely[0] if likely else "hello"
     return NothingSaid(
         f"Could not find an app. Say where it is: 'erlen --app {example} run' for {example}.py, or"
-        f" set the environment variable ERLEN_APP. Without that, {files} are looked for in the"
-        f" current directory, {str(Path.cwd())!r}."
+        f" set the environment variable {variable('APP')}. Without that, {files} are looked for in"
+        f" the current directory, {str(Path.cwd())!r}."
     )
 
 

@@ -15,9 +15,10 @@ from ..app import App
 from ..debugger import traceback_text
 from ..proxies import current
 from ..server import ignoring_calls_of_run
+from . import environment
 from .commands import AppGroup, ScriptInfo, info_of, wants_context
 from .discovery import NoAppException, NothingSaid
-from .environment import dotenv_wanted, load_dotenv
+from .environment import dotenv_wanted, load_dotenv, variable
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -56,7 +57,9 @@ class ErlenGroup(AppGroup):
         params.append(_debug_option())
         if add_version_option:
             params.append(_version_option())
-        extra.setdefault("context_settings", {}).setdefault("auto_envvar_prefix", "ERLEN")
+        extra.setdefault("context_settings", {}).setdefault(
+            "auto_envvar_prefix", environment.PREFIX
+        )
         super().__init__(params=params, **extra)
         self.create_app = create_app
         self.load_dotenv = load_dotenv
@@ -86,7 +89,7 @@ class ErlenGroup(AppGroup):
         """Set the variables of *path* and of the default files; once."""
         if not ctx.meta.get(_ENVIRONMENT_READ):
             ctx.meta[_ENVIRONMENT_READ] = True
-            load_dotenv(path, defaults=dotenv_wanted(self.load_dotenv))
+            load_dotenv(path, load_defaults=dotenv_wanted(self.load_dotenv))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands: built in, of plugins, of the app."""
@@ -207,7 +210,7 @@ def _debug_option() -> click.Option:
 def set_debug(context: click.Context, parameter: click.Parameter, value: bool | None) -> None:
     """Hand the option ``--debug`` on to whatever is loaded later."""
     if value is not None:
-        os.environ["ERLEN_DEBUG"] = "1" if value else "0"
+        os.environ[variable("DEBUG")] = "1" if value else "0"
 
 
 def _version_option() -> click.Option:

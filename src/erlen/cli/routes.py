@@ -42,7 +42,7 @@ def routes_command(info: ScriptInfo, /, sort: str, all_methods: bool) -> None:
     app = info.load_app()
     rows = rows_of(app, all_methods=all_methods)
     if not rows:
-        click.echo("There are no routes.")
+        click.echo("No routes were registered.")
         return
     has_domains = any(row.domain for row in rows)
     if sort == "domain" and not has_domains:

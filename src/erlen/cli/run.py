@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import ssl
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,14 +15,14 @@ from ..debugger import traceback_text
 from ..errors import SetupError
 from ..server import Settings, Target, ignoring_calls_of_run, start
 from ..server.output import say
-from ..server.settings import LOG_LEVELS
+from ..server.settings import ADHOC, LOG_LEVELS
 from ..typing import ASGIApp
 from .commands import ScriptInfo, pass_script_info
-from .environment import debug_flag, loaded_files, loaded_names
+from .environment import debug_flag, loaded_files, loaded_names, variable
 from .groups import set_debug
 
 if TYPE_CHECKING:
-    PathsType = click.ParamType[tuple[str, ...]]
+    PathsType = click.ParamType[list[str]]
 else:
     PathsType = click.ParamType
 
@@ -30,16 +33,67 @@ _FAILED_TO_START = 3
 
 
 class _Paths(PathsType):
-    """Several paths in one value, separated as in PATH."""
+    """Several paths in one value, separated as in PATH: a list of them."""
 
     name = "path"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
+    ) -> list[str]:
         """Split *value*."""
         parts = value.split(os.pathsep) if isinstance(value, str) else value
-        return tuple(part for part in parts if part)
+        return [part for part in parts if part]
+
+
+class _Certificate(click.Path):
+    """A file, ``adhoc``, or the import name of an ``ssl.SSLContext``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, ``"adhoc"`` or the context."""
+        if value == ADHOC or os.path.exists(value):
+            path: Any = value if value == ADHOC else super().convert(value, param, ctx)
+            _checked(lambda: Settings(cert=path), param, ctx)
+            return path
+        found = _imported(value)
+        if found is None:
+            self.fail(
+                f"File {value!r} does not exist, and no ssl.SSLContext could be imported by that"
+                " name.",
+                param,
+                ctx,
+            )
+        return found
+
+
+def _imported(name: str) -> Any:
+    """Return the context at ``module:name``, or ``None`` if there is none."""
+    path, _, attribute = name.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        module: Any = import_module(path)
+        found = getattr(module, attribute) if attribute else module
+    except (ImportError, AttributeError, ValueError):
+        return None
+    finally:
+        sys.path.remove(os.getcwd())
+    return found if isinstance(found, ssl.SSLContext) else None
+
+
+def _go_together(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    """Refuse a private key that does not go with the certificate."""
+    if value is not None:
+        cert = context.params.get("cert")
+        _checked(lambda: Settings(cert=cert, key=value), parameter, context)
+    return value
+
+
+def _checked(
+    make: Callable[[], Settings], parameter: click.Parameter | None, context: click.Context | None
+) -> None:
+    try:
+        make()
+    except SetupError as error:
+        raise click.BadParameter(str(error), ctx=context, param=parameter) from None
 
 
 _PATHS = _Paths()
@@ -92,8 +146,19 @@ _SEVERAL = f"several are separated by {os.pathsep!r}"
     show_default=True,
     help="The number of processes that serve.",
 )
-@click.option("--cert", type=_FILE, help="The file of a certificate, to serve https.")
-@click.option("--key", type=_FILE, help="The file of its private key, if that is another one.")
+@click.option(
+    "--cert",
+    type=_Certificate(dir_okay=False),
+    is_eager=True,
+    help="Serve https: the file of a certificate; 'adhoc' for one that is made now, to develop"
+    " with; or the import name of an ssl.SSLContext.",
+)
+@click.option(
+    "--key",
+    type=_FILE,
+    callback=_go_together,
+    help="The file of its private key, if that is another one.",
+)
 @click.option("--root-path", default="", help="The path below which a proxy shows the app.")
 @click.option("--uds", type=click.Path(), help="Serve on this Unix socket and not on a port.")
 @click.option(
@@ -122,13 +187,15 @@ def run_command(info: ScriptInfo, /, reload: bool | None, **options: Any) -> Non
     changes: for development. Without it this is the server for production.
     """
     debug = debug_flag()
+    several = {name: tuple(options.pop(name)) for name in ("extra_files", "exclude_patterns")}
+    options |= several
     try:
         settings = Settings(debug=debug, reload=debug if reload is None else reload, **options)
     except SetupError as error:
         raise click.UsageError(str(error)) from None
     if info.app_import_path is not None:
         # Workers are processes of their own and find the app there.
-        os.environ["ERLEN_APP"] = info.app_import_path
+        os.environ[variable("APP")] = info.app_import_path
     code = start(_target(info), settings)
     if code:
         sys.exit(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import ssl
 import stat
 import sys
 from contextlib import suppress
@@ -60,10 +61,8 @@ def close(sockets: list[socket.socket], settings: Settings) -> None:
 
 
 def _check_certificate(settings: Settings) -> None:
-    if settings.cert is None:
+    if settings.cert is None or isinstance(settings.cert, ssl.SSLContext):
         return
-    import ssl
-
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.cert, settings.key)
     except OSError as error:

@@ -18,6 +18,7 @@ from ..app import App
 from ..errors import SetupTypeError
 from ..typing import ASGIApp
 from .addresses import ListenError, close, listen, urls_of
+from .certificates import certified
 from .ending import end_soon
 from .output import banner, say, where
 from .protocols import loop_name, parser_name
@@ -34,7 +35,6 @@ __all__ = ["Target", "ignoring_calls_of_run", "run", "start"]
 _FLASK_NAMES = {
     "use_reloader": "reload",
     "use_debugger": "debug",
-    "ssl_context": "cert= and key",
 }
 _FLASK_NEEDLESS = {"threaded", "processes", "passthrough_errors", "use_evalex", "load_dotenv"}
 
@@ -71,9 +71,11 @@ def run(app: App, host: str | None = None, port: int | None = None, **options: A
     """Serve *app*; see :meth:`erlen.Erlen.run`.
 
     *host* and *port* default to those of ``SERVER_NAME``, then to 127.0.0.1 and 5000; port 0
-    takes any free one. *debug* switches debug mode, *reload* starts anew when the code
-    changes (in debug mode unless it says otherwise). The other options are those of
-    :class:`Settings`, and what is none of them goes to ``uvicorn.Config``.
+    takes any free one. *ssl_context* serves https: the files of certificate and key as a pair,
+    an ``ssl.SSLContext``, or ``"adhoc"`` for a certificate of this run. *debug* switches debug
+    mode, *reload* starts anew when the code changes (in debug mode unless it says otherwise).
+    The other options are those of :class:`Settings`, and what is none of them goes to
+    ``uvicorn.Config``.
 
     :raises SetupError: if options do not go together.
     :raises SystemExit: if the address cannot be served on.
@@ -96,19 +98,24 @@ def run(app: App, host: str | None = None, port: int | None = None, **options: A
 def start(target: Target, settings: Settings) -> int:
     """Serve *target* until it is stopped, and return the exit code of this process."""
     try:
-        lineage = Lineage.of_this_process()
-        if lineage is not None:
-            return _serve_as_child(target, settings, lineage)
-        if settings.reload:
-            return _supervise(target, settings)
-        if settings.workers > 1:
-            return _serve_with_workers(target, settings)
-        return _serve_here(target, settings)
+        with certified(settings) as settings:
+            return _start(target, settings)
     except ListenError as error:
         say(f"Error: {error}", fg="red")
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _start(target: Target, settings: Settings) -> int:
+    lineage = Lineage.of_this_process()
+    if lineage is not None:
+        return _serve_as_child(target, settings, lineage)
+    if settings.reload:
+        return _supervise(target, settings)
+    if settings.workers > 1:
+        return _serve_with_workers(target, settings)
+    return _serve_here(target, settings)
 
 
 def _serve_here(target: Target, settings: Settings) -> int:
@@ -243,6 +250,8 @@ def _settings_of(app: App, host: str | None, port: int | None, options: dict[str
             raise SetupTypeError(f"app.run() takes {_FLASK_NAMES[name]}= and not {name}=.")
     for name in _FLASK_NEEDLESS:
         options.pop(name, None)
+    if (tls := options.pop("ssl_context", None)) is not None:
+        options["cert"], options["key"] = tls if isinstance(tls, tuple) else (tls, None)
     if (debug := options.pop("debug", None)) is not None:
         app.debug = bool(debug)
     server_name = urlsplit(f"//{app.config['SERVER_NAME'] or ''}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable
@@ -122,8 +123,7 @@ def make_config(app: ASGIApp | str, settings: Settings) -> Config:
         "factory": isinstance(app, str),
         "workers": settings.workers,
         "root_path": settings.root_path,
-        "ssl_certfile": settings.cert,
-        "ssl_keyfile": settings.key,
+        **_tls(settings),
         "log_config": log_config(settings),
         "log_level": settings.log_level,
         "access_log": settings.access_log,
@@ -135,6 +135,17 @@ def make_config(app: ASGIApp | str, settings: Settings) -> Config:
         "timeout_graceful_shutdown": settings.patience + _TO_TIDY_UP,
     }
     return Config(app, patience=settings.patience, **{**options, **settings.uvicorn})
+
+
+def _tls(settings: Settings) -> dict[str, Any]:
+    context = settings.cert
+    if isinstance(context, ssl.SSLContext):
+
+        def given(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+            return context
+
+        return {"ssl_context_factory": given}
+    return {"ssl_certfile": context, "ssl_keyfile": settings.key}
 
 
 def serve(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from ..errors import SetupValueError
 
-__all__ = ["LOG_LEVELS", "Settings"]
+__all__ = ["ADHOC", "LOG_LEVELS", "Settings"]
+
+ADHOC = "adhoc"
+"""In place of a certificate's file: one that is made for this run."""
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 
@@ -37,8 +42,9 @@ class Settings:
     """Files not to watch, as shell patterns of the whole path."""
     workers: int = 1
     """Number of processes."""
-    cert: str | None = None
-    """File with the certificate chain, for https."""
+    cert: str | ssl.SSLContext | None = None
+    """File with the certificate chain, for https; ``"adhoc"`` makes one for this run, for
+    development. Or a context that has all it needs."""
     key: str | None = None
     """File with the private key; ``None``: it is in the file of the certificate."""
     root_path: str = ""
@@ -62,12 +68,32 @@ class Settings:
             )
         if self.key is not None and self.cert is None:
             raise SetupValueError("A private key alone is not enough for https: pass cert too.")
-        for name, file in (("certificate", self.cert), ("private key", self.key)):
-            if file is not None and not os.path.isfile(file):
-                raise SetupValueError(f"The file of the {name} does not exist: {file!r}.")
+        if self.cert == ADHOC or isinstance(self.cert, ssl.SSLContext):
+            self._check_made_certificate()
+        else:
+            for name, file in (("certificate", self.cert), ("private key", self.key)):
+                if file is not None and not os.path.isfile(file):
+                    raise SetupValueError(f"The file of the {name} does not exist: {file!r}.")
         if self.log_level is not None and self.log_level not in LOG_LEVELS:
             raise SetupValueError(
                 f"The log level is one of {', '.join(LOG_LEVELS)}, not {self.log_level!r}."
+            )
+
+    def _check_made_certificate(self) -> None:
+        if self.key is not None:
+            raise SetupValueError("A private key belongs to the file of a certificate.")
+        if self.cert == ADHOC:
+            try:
+                import_module("cryptography")
+            except ImportError:
+                raise SetupValueError(
+                    "The package cryptography makes the certificate for 'adhoc': pip install"
+                    " cryptography"
+                ) from None
+        elif self.workers > 1:
+            raise SetupValueError(
+                "An SSLContext belongs to one process: give the workers the files of certificate"
+                " and key."
             )
 
     @property
