@@ -133,6 +133,14 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Measure Erlen beside other frameworks: ``nox -s bench -- quick --page``, see ``--help``."""
+    install(session)
+    session.install("-r", "bench/requirements.txt")
+    session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build sdist and wheel, install the wheel where nothing else is, and start it."""
     session.install("build[virtualenv]")

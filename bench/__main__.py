@@ -1,64 +1,174 @@
-"""The command: ``python -m bench quick --only erlen,raw --workload plaintext,json``."""
+"""Measure Erlen beside other frameworks and print ratios first."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from bench import inprocess, tables
-from bench.peers import PEERS
+from bench import inprocess, page, peers, served, tables
 from bench.workloads import WORKLOADS
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long everything is measured."""
+
+    rounds: int
+    seconds: float
+    served_rounds: int
+    served_seconds: int
+    starts: int
+    requests: int
+    """How many requests the memory of Erlen is watched for."""
+    served: tuple[str, ...]
+    """The workloads that are asked over a server."""
+
+
+EFFORTS = {
+    "quick": Effort(2, 0.02, 1, 1, 1, 40_000, ("plaintext", "json", "args")),
+    "full": Effort(9, 0.15, 3, 3, 5, 200_000, tuple(WORKLOADS)),
+}
+PARTS = ["process", "served", "echoes", "weights", "slope"]
+PACKAGES = [*peers.PEERS, "uvicorn", "uvloop", "httptools", "websockets", "gunicorn"]
 
 
 def main() -> None:
     """Measure what the arguments ask for."""
     options = parser().parse_args()
-    names = options.only or [name for name, package in PEERS.items() if installed(name, package)]
-    rounds, seconds = (3, 0.03) if options.how == "quick" else (9, 0.15)
-    results = inprocess.measure(
-        names,
-        options.workload or WORKLOADS,
-        rounds=options.rounds or rounds,
-        seconds=seconds,
-        say=say,
-    )
-    print(tables.in_process(results, names))
+    # Whoever imports should find what Python has compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    results = json.loads(options.read.read_text()) if options.read else measured(options)
+    print(tables.summary(results))
     if options.json:
-        options.json.write_text(json.dumps({"in process": results}, indent=1))
+        options.json.write_text(json.dumps(results, indent=1))
+        say(f"all figures are in {options.json}")
+    if options.page:
+        say(f"written: {page.write(results)}")
+
+
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure, and say where and how."""
+    effort = EFFORTS[options.how]
+    names = options.only or [name for name in peers.PEERS if installed(name)]
+    asked = options.workload or list(WORKLOADS)
+    parts = options.parts or (["process"] if options.only or options.workload else PARTS)
+    results: dict[str, Any] = {
+        "when": time.strftime("%Y-%m-%d"),
+        "machine": machine(),
+        "versions": {"Python": platform.python_version()} | versions(names),
+        "how": how(options.how, effort, options.rounds),
+        "different": differences(names),
+    }
+    rounds = options.rounds or effort.rounds
+    if "process" in parts:
+        results["in process"] = inprocess.measure(
+            names, asked, rounds=rounds, seconds=effort.seconds, say=say
+        )
+    if sys.platform != "linux":
+        say("servers are measured on Linux only")
+        return results
+    over = {"rounds": options.rounds or effort.served_rounds, "say": say}
+    if "served" in parts:
+        chosen = options.workload or list(effort.served)
+        results["served"] = served.throughput(names, chosen, seconds=effort.served_seconds, **over)
+    if "echoes" in parts:
+        results["echoes"] = served.echoes(names, seconds=effort.served_seconds, **over)
+    if "weights" in parts:
+        results["imports"] = served.imports(names, rounds=effort.starts + 2)
+        results["weights"] = served.weights(names, rounds=effort.starts, say=say)
+    if "slope" in parts and "erlen" in names:
+        say(f"in process: watching the memory of Erlen over {effort.requests:,} requests")
+        results["slope"] = inprocess.slope("erlen", effort.requests)
+    return results
+
+
+def how(name: str, effort: Effort, rounds: int | None) -> dict[str, Any]:
+    """Say how it was measured, in the words of the page."""
+    times = f"{rounds or effort.rounds} rounds of {effort.seconds * 1000:g} ms for each workload"
+    turns = rounds or effort.served_rounds
+    number = "one round" if turns == 1 else f"the median of {turns} rounds"
+    return {
+        "command": "nox -s bench -- quick --page" if name == "quick" else "nox -s bench -- --page",
+        "in process": times,
+        "served": f"{number} of {effort.served_seconds} s",
+        "requests": served.REQUESTS,
+    }
+
+
+def machine() -> str:
+    """Name the machine."""
+    name = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        lines = information.read_text().splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = models[0] if models else name
+    return f"{name}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+
+
+def versions(names: list[str]) -> dict[str, str]:
+    """Return the versions of the peers and of what serves them."""
+    found = {}
+    for name in PACKAGES:
+        if name in names or name not in peers.PEERS:
+            try:
+                found[name] = version(name)
+            except PackageNotFoundError:
+                continue
+    return found
+
+
+def differences(names: list[str]) -> str:
+    """Say where the bytes of peers differ."""
+    differ = {n: getattr(peers.peer(n), "DIFFERENT", {}) for n in names}
+    said = [f"{n} ({', '.join({why for why, _ in of.values()})})" for n, of in differ.items() if of]
+    return f"Allowed to differ: {'; '.join(said)}." if said else ""
 
 
 def parser() -> argparse.ArgumentParser:
     """Say what can be asked."""
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
-    parser.add_argument("how", nargs="?", choices=["full", "quick"], default="full")
-    parser.add_argument("--only", type=list_of(PEERS), help="peers, with commas between")
+    parser.add_argument("how", nargs="?", choices=list(EFFORTS), default="full")
+    parser.add_argument("--only", type=list_of(peers.PEERS), help="peers, with commas between")
+    parser.add_argument("--workload", type=list_of(WORKLOADS), help="workloads, likewise")
     parser.add_argument(
-        "--workload", type=list_of(WORKLOADS), help="workloads, with commas between"
+        "--parts",
+        type=list_of(dict.fromkeys(PARTS)),
+        help=f"of {','.join(PARTS)}; with --only or --workload just process, else all",
     )
-    parser.add_argument("--rounds", type=int, help="how often to measure in process")
+    parser.add_argument("--rounds", type=int, help="how often to measure")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--read", type=Path, help="measure nothing, read such a file")
+    parser.add_argument("--page", action="store_true", help="write the page of the docs")
     return parser
 
 
-def list_of(known: dict[str, object]) -> object:
+def list_of(known: Mapping[str, object]) -> Callable[[str], list[str]]:
     """Return what splits an argument at its commas."""
 
     def split(text: str) -> list[str]:
         words = text.split(",")
         if unknown := [word for word in words if word not in known]:
-            raise argparse.ArgumentTypeError(
-                f"no {', '.join(unknown)}; there are {', '.join(known)}"
-            )
+            there = ", ".join(known)
+            raise argparse.ArgumentTypeError(f"no {', '.join(unknown)}; there are {there}")
         return words
 
     return split
 
 
-def installed(name: str, package: str) -> bool:
+def installed(name: str) -> bool:
     """Say whether a peer is there, and if it is not, that it is left out."""
+    package = peers.PEERS[name].partition(".")[0]
     there = not package or find_spec(package) is not None
     if not there:
         say(f"{name} is not installed: left out")

@@ -92,6 +92,15 @@ def measure(
     return results
 
 
+def slope(name: str, requests: int) -> dict[str, Any]:
+    """Return how the memory of a peer's app grows while it serves, reading by reading."""
+    worker = Worker(name)
+    try:
+        return worker.order("slope", requests)
+    finally:
+        worker.stop()
+
+
 def checked(
     workers: list[Worker], workloads: list[str], say: Callable[[str], None]
 ) -> dict[str, list[Worker]]:

@@ -1,13 +1,18 @@
-"""Results as Markdown: ratios first. Measures nothing."""
+"""Results as Markdown: ratios first, each how often Erlen's time fits in. Measures nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from bench.inprocess import Results
+from bench.served import SOCKETS
 from bench.workloads import WORKLOADS
 
-US = "us"
+Figures = Mapping[str, Mapping[str, float]]
+"""For each workload, a figure for each peer."""
+
+WORDS = {name: workload.what for name, workload in WORKLOADS.items()}
+WORDS["socket"] = f"{SOCKETS} websockets echoing"
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> str:
@@ -33,21 +38,100 @@ def figure(value: float | None) -> str:
     return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
 
 
-def in_process(results: Results, names: list[str]) -> str:
-    """Write both tables of what was measured in process."""
-    base = "erlen" if "erlen" in names else names[0]
-    ratios, times = [], []
-    for workload, of in results.items():
-        what = WORKLOADS[workload].what
-        mine = of.get(base, {}).get("min")
-        least = [of[name]["min"] if name in of else None for name in names]
-        ratios.append([what, *(figure(us / mine if us and mine else None) for us in least)])
-        pairs = [of.get(name) for name in names]
-        times.append(
-            [what, *(f"{figure(p['min'])} ({figure(p['median'])})" if p else "-" for p in pairs)]
-        )
-    return (
-        f"In process, time as a multiple of {base}'s\n\n{table(['', *names], ratios)}\n\n"
-        f"In process, microseconds per request: the least (the median)\n\n"
-        f"{table(['', *names], times)}\n"
+def grid(figures: Figures, columns: list[str]) -> str:
+    """Write one figure for each workload and peer."""
+    return table(
+        ["", *columns],
+        ([WORDS[name], *(figure(row.get(c)) for c in columns)] for name, row in figures.items()),
     )
+
+
+def columns_of(figures: Figures) -> list[str]:
+    """Return the peers that have a figure anywhere, in their order."""
+    return list(dict.fromkeys(column for row in figures.values() for column in row))
+
+
+def times_of(results: Mapping[str, Any], which: str = "min") -> dict[str, dict[str, float]]:
+    """Return the microseconds in process."""
+    return {
+        name: {peer: figures[which] for peer, figures in row.items()}
+        for name, row in results.get("in process", {}).items()
+    }
+
+
+def rates_of(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the requests or messages per second over a server."""
+    rates = dict(results.get("served", {}))
+    if results.get("echoes"):
+        rates["socket"] = results["echoes"]
+    return rates
+
+
+def ratios_of(figures: Figures, *, rates: bool = False) -> dict[str, dict[str, float]]:
+    """Return how often Erlen's time fits into that of each peer, where Erlen has one."""
+    ratios = {}
+    for name, row in figures.items():
+        if mine := row.get("erlen"):
+            ratios[name] = {c: mine / v if rates else v / mine for c, v in row.items()}
+    return ratios
+
+
+def summary(results: Mapping[str, Any]) -> str:
+    """Write everything for a terminal."""
+    times, rates = times_of(results), rates_of(results)
+    parts = []
+    if times:
+        columns = columns_of(times)
+        parts += ["In process: time as a multiple of Erlen's", grid(ratios_of(times), columns)]
+        parts += ["In process: microseconds, the least", grid(times, columns)]
+        medians = times_of(results, "median")
+        parts += ["In process: microseconds, the median", grid(medians, columns)]
+    if rates:
+        columns = columns_of(rates)
+        ratios = ratios_of(rates, rates=True)
+        parts += ["Over a server: time as a multiple of Erlen's", grid(ratios, columns)]
+        parts += ["Over a server: requests or messages per second", grid(rates, columns)]
+    if results.get("weights"):
+        parts += ["Start and memory", weights(results)]
+    if results.get("slope"):
+        parts += [slope(results["slope"])]
+    return "\n\n".join(parts)
+
+
+def weights(results: Mapping[str, Any]) -> str:
+    """Write what it takes to import, start and keep a server."""
+    imports, rows = results.get("imports", {}), []
+    for column, weight in results["weights"].items():
+        seconds = [imports.get(column), weight["start"]]
+        memory = [weight["idle"] / 1024, weight["used"] / 1024, weight.get("socket")]
+        rows.append([column, *map(figure, seconds), *map(figure, memory)])
+    head = ["", "import, s", "first answer, s", "idle, MB", "in use, MB", "per websocket, KB"]
+    return table(head, rows)
+
+
+def slope(found: Mapping[str, Any]) -> str:
+    """Say how the memory of an Erlen app grows with its requests."""
+    readings = ", ".join(f"{kilobytes / 1024:.1f}" for kilobytes in found["kilobytes"])
+    return (
+        f"Over {found['requests']:,} requests of all kinds Erlen's memory grew by"
+        f" {found['bytes per request']:.2f} bytes per request (readings in MB: {readings})."
+    )
+
+
+def not_won(results: Mapping[str, Any], notes: Mapping[str, str]) -> str:
+    """Write who is faster than Erlen at what; hand-written ASGI is the floor and no rival."""
+    rows = []
+    kinds = [("in process", ratios_of(times_of(results)))]
+    kinds.append(("over a server", ratios_of(rates_of(results), rates=True)))
+    for kind, ratios in kinds:
+        for name, row in ratios.items():
+            rivals = {c: r for c, r in row.items() if r < 1 and c not in {"raw", "erlen run"}}
+            if rivals:
+                whom = ", ".join(
+                    f"{c} {r:.2f}" for c, r in sorted(rivals.items(), key=lambda i: i[1])
+                )
+                rows.append([WORDS[name], kind, whom, notes.get(name, "")])
+    if not rows:
+        return "There is no such workload in these results."
+    lines = ["| workload | | faster | why |", "|---|---|---|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
+import statistics
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,10 +14,16 @@ from typing import Any
 
 from bench import peers
 from bench.calls import Asgi, Caller, Wrong, Wsgi, prepared
+from bench.served import resident
 from bench.workloads import WORKLOADS, Workload
 
 BLOCK = 0.004
 """Seconds of one uninterrupted measurement: less than a busy machine leaves to a process."""
+
+
+SLOPE = ["plaintext", "args", "echo", "form", "template", "def", "session", "hooks"]
+SLOPE += ["notfound", "error"]
+READINGS = 10
 
 
 class Peer:
@@ -58,6 +66,22 @@ class Peer:
         blocks = max(3, int(seconds / (number * once)))
         times = [await caller.time(workload, number) for _ in range(blocks)]
         return {"us": [took / number * 1e6 for took in times]} | await self.check(name)
+
+    async def slope(self, requests: int) -> dict[str, Any]:
+        """Serve *requests* of all kinds; return what the process weighs on the way."""
+        for name in SLOPE:
+            await self.check(name)
+        kilobytes: list[int] = []
+        each = requests // READINGS // len(SLOPE)
+        # The first round fills caches and pools and does not count.
+        for _ in range(READINGS + 1):
+            for name in SLOPE:
+                await self.apps[WORKLOADS[name].app].time(self.ready[name], each)
+            gc.collect()
+            kilobytes.append(resident(os.getpid()))
+        xs = [each * len(SLOPE) * at for at in range(len(kilobytes))]
+        grows = statistics.linear_regression(xs, [count * 1024 for count in kilobytes]).slope
+        return {"requests": xs[-1], "kilobytes": kilobytes, "bytes per request": grows}
 
 
 @asynccontextmanager

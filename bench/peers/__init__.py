@@ -14,16 +14,16 @@ from typing import Any
 PEERS = {
     "erlen": "erlen",
     "raw": "",
-    "starlette": "starlette",
+    "starlette": "starlette.applications",
     "fastapi": "fastapi",
     "litestar": "litestar",
     "blacksheep": "blacksheep",
-    "falcon": "falcon",
+    "falcon": "falcon.asgi",
     "sanic": "sanic",
     "quart": "quart",
     "flask": "flask",
 }
-"""The peers and what is installed for them; ``raw`` is ASGI by hand."""
+"""The peers and what their apps import; ``raw`` is ASGI by hand."""
 
 
 def peer(name: str) -> ModuleType:

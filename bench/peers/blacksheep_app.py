@@ -1,4 +1,4 @@
-"""BlackSheep. It runs `def` views on the event loop, where one that waits stops the server."""
+"""BlackSheep. It calls `def` views on the event loop."""
 
 from __future__ import annotations
 
@@ -41,8 +41,6 @@ from bench.workloads import (
     received,
     static_folder,
 )
-
-LACKS = {}
 
 
 def plain() -> Application:

@@ -1,7 +1,4 @@
-"""Sanic, in process as ASGI; served by its own server, which is its fast way.
-
-It runs `def` views on the event loop, where one that waits stops the server.
-"""
+"""Sanic, in process as ASGI, served by its own server. It calls `def` views on the event loop."""
 
 from __future__ import annotations
 

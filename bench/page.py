@@ -1,0 +1,158 @@
+"""The results page of the documentation. Takes all figures from the results, none from here."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench import tables
+from bench.plot import plot
+from bench.workloads import FILE
+
+HERE = Path(__file__).parent
+FOLDER = HERE.parent / "docs" / "explanation"
+
+PAGE = """\
+# Performance
+
+<!-- Written by `python -m bench`; what is changed here is lost. -->
+
+What a request costs on Erlen and on other frameworks: the same questions, byte-identical answers,
+each framework in its own words. All figures on this page were printed by one command, which you
+can repeat:
+
+```bash
+{command}
+```
+
+{machine}
+
+**1 is Erlen.** A ratio of 2 means that a framework takes twice as long as Erlen, 0.5 that it takes
+half as long. `raw` is an ASGI function written by hand: it has no routes, hooks, sessions or error
+handlers, and is the floor rather than a rival. `-` means that a framework has nothing for this.
+
+## In process
+
+The framework alone, without a server: its ASGI callable (Flask's WSGI callable) is awaited with
+prepared requests. Each framework has a process of its own; they take turns, {in_process}.
+
+![Ratios in process](performance-in-process.svg)
+
+{process_ratios}
+
+Microseconds per request, the least:
+
+{process_times}
+
+Microseconds per request, the median:
+
+{process_medians}
+
+{served}
+
+## Where Erlen is not the fastest
+
+{not_won}
+
+{weights}
+
+## How it is measured
+
+- All answers are compared, status and body, before and after they are timed. {different}
+- Every framework is used as its documentation says, and where that leaves a choice, the faster
+  way: hooks on Starlette and FastAPI are plain ASGI middleware, Falcon's JSON encoder is made
+  once. JSON is the framework's default: msgspec on Litestar, pydantic on FastAPI, ujson on Sanic,
+  the standard library on the others.
+- The uploaded file has {megabytes} MB, arrives in pieces of 64 KB and is read by the view. Of 500
+  or 5000 routes the one in the middle is asked for. Sessions are signed cookies; Litestar's are
+  encrypted.
+- `bench/` in the repository has it all: `bench/workloads.py` the questions and answers,
+  `bench/peers/` one file for each framework, `bench/requirements.txt` their versions.
+"""
+
+SERVED = """\
+## Over a server
+
+Requests per second as `wrk` counts them, with 32 connections (4 for uploads), server and client
+on cores of their own, {rounds}. Everyone is served by uvicorn, except Flask (gunicorn, one
+process with four threads) and Sanic (its own server); `erlen run` is Erlen served by its own command.
+
+![Ratios over a server](performance-served.svg)
+
+{ratios}
+
+Requests per second (messages, for websockets):
+
+{rates}
+"""
+
+WEIGHTS = """\
+## Start and memory
+
+Seconds that the import adds to the start of Python; seconds from the command to the first answer;
+the memory of the server before and after {requests:,} requests; and what an idle websocket adds
+to it.
+
+{table}
+
+{slope}
+"""
+
+
+def write(results: Mapping[str, Any]) -> Path:
+    """Write the page and its drawings; return where the page is."""
+    times, rates = tables.times_of(results), tables.rates_of(results)
+    ratios = tables.ratios_of(times)
+    columns = tables.columns_of(times)
+    drawing = plot(named(ratios), columns, "Time in process, as a multiple of Erlen's")
+    (FOLDER / "performance-in-process.svg").write_text(drawing, "utf-8")
+    served = ""
+    if rates:
+        ratios_served = tables.ratios_of(rates, rates=True)
+        shown = tables.columns_of(rates)
+        drawing = plot(named(ratios_served), shown, "Time over a server, as a multiple of Erlen's")
+        (FOLDER / "performance-served.svg").write_text(drawing, "utf-8")
+        served = SERVED.format(
+            rounds=results["how"]["served"],
+            ratios=tables.grid(ratios_served, shown),
+            rates=tables.grid(rates, shown),
+        )
+    page = PAGE.format(
+        command=results["how"]["command"],
+        machine=machine(results),
+        in_process=results["how"]["in process"],
+        process_ratios=tables.grid(ratios, columns),
+        process_times=tables.grid(times, columns),
+        process_medians=tables.grid(tables.times_of(results, "median"), columns),
+        served=served,
+        not_won=tables.not_won(results, tomllib.loads((HERE / "notes.toml").read_text("utf-8"))),
+        weights=weights(results),
+        different=results["different"],
+        megabytes=len(FILE) // 1024 // 1024,
+    )
+    path = FOLDER / "performance.md"
+    path.write_text(page, "utf-8")
+    return path
+
+
+def named(ratios: tables.Figures) -> dict[str, Mapping[str, float]]:
+    """Return the rows under the words of the tables."""
+    return {tables.WORDS[name].replace("`", ""): row for name, row in ratios.items()}
+
+
+def machine(results: Mapping[str, Any]) -> str:
+    """Say where and with what it was measured."""
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return f"Measured on {results['when']}: {results['machine']}. {versions}."
+
+
+def weights(results: Mapping[str, Any]) -> str:
+    """Write what Erlen weighs, if that was measured."""
+    if not results.get("weights"):
+        return ""
+    grows = tables.slope(results["slope"]) if results.get("slope") else ""
+    return WEIGHTS.format(
+        requests=results["how"]["requests"], table=tables.weights(results), slope=grows
+    )

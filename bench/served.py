@@ -1,0 +1,302 @@
+"""Requests per second over a real server, and what its process weighs. Linux only."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import clients, peers
+from bench.calls import Answer, Wrong, headers_of, prepared
+from bench.workloads import WORKLOADS, Workload
+
+CONNECTIONS = 32
+SOCKETS = 100
+IDLE_SOCKETS = 400
+REQUESTS = 20_000
+PATIENCE = 60
+"""Seconds that a server may take to answer for the first time."""
+
+PYTHON = sys.executable
+UVICORN = [PYTHON, "-m", "uvicorn", "--factory", "bench.peers:app", "--log-level=warning"]
+UVICORN += ["--no-access-log", "--port={port}"]
+ERLEN = [PYTHON, "-m", "erlen", "--app=bench.peers:app", "run", "--log-level=warning"]
+ERLEN += ["--no-access-log", "--port={port}"]
+GUNICORN = [PYTHON, "-m", "gunicorn", "--worker-class=gthread", "--threads=4"]
+GUNICORN += ["--log-level=warning", "--bind=127.0.0.1:{port}", "bench.peers:app()"]
+SANIC = "bench.peers.app().run(port={port}, single_process=True, access_log=False)"
+
+COMMANDS = {
+    "erlen run": ERLEN,
+    "flask": GUNICORN,
+    "sanic": [PYTHON, "-c", f"import bench.peers; {SANIC}"],
+}
+"""What serves; uvicorn, if nothing is said here."""
+
+Say = Callable[[str], None]
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """Return the cores of the server and of the client: none, if there is only one."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    return ({first}, set(others)) if others else (set(), set())
+
+
+def pinned(to: set[int]) -> Callable[[], None]:
+    """Return what keeps a process on cores, for ``preexec_fn``."""
+    return lambda: os.sched_setaffinity(0, to) if to else None
+
+
+def columns_of(names: list[str]) -> list[str]:
+    """Return what is served: the peers, and Erlen by its own command too."""
+    at = names.index("erlen") + 1 if "erlen" in names else 0
+    return [*names[:at], "erlen run", *names[at:]] if at else names
+
+
+@dataclass
+class Server:
+    """A process that serves an app of a peer."""
+
+    column: str
+    port: int
+    process: subprocess.Popen[bytes]
+    start: float
+    """Seconds from the command to the first answer."""
+
+    async def ask(self, workload: Workload) -> Answer:
+        """Ask once."""
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        path = f"{workload.path}?{workload.query}" if workload.query else workload.path
+        headers = dict(headers_of(workload))
+        link.request(workload.method, path, workload.body or None, headers)
+        response = link.getresponse()
+        given = [(name.lower(), value) for name, value in response.getheaders()]
+        answer = Answer(response.status, given, response.read())
+        link.close()
+        return answer
+
+    async def time(self, workload: Workload, number: int) -> float:
+        """Ask *number* times; return the seconds that all took."""
+        start = time.perf_counter()
+        for _ in range(number):
+            await self.ask(workload)
+        return time.perf_counter() - start
+
+    def kilobytes(self) -> int:
+        """Return the memory of the process, or of the largest below it that does the work."""
+        numbers = [self.process.pid]
+        for number in numbers:
+            children = Path(f"/proc/{number}/task/{number}/children").read_text()
+            numbers += map(int, children.split())
+        return max(map(resident, numbers))
+
+
+def resident(number: int) -> int:
+    """Return the kilobytes of memory that a process has."""
+    status = Path(f"/proc/{number}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+)", status)
+    return int(found[1]) if found else 0
+
+
+@contextmanager
+def serving(column: str, app: str) -> Iterator[Server]:
+    """Start a server on the first core; stop it at the end."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [part.replace("{port}", str(port)) for part in COMMANDS.get(column, UVICORN)]
+    environment = {"BENCH_PEER": column.split()[0], "BENCH_APP": app, "SANIC_MOTD": "false"}
+    with tempfile.TemporaryFile() as log:
+        begin = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            env=os.environ | environment,
+            preexec_fn=pinned(cores()[0]),
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            if not answers(process, port):
+                log.seek(0)
+                said = log.read().decode(errors="replace")
+                raise SystemExit(f"the server of {column} gave no answer\n{said}")
+            yield Server(column, port, process, time.perf_counter() - begin)
+        finally:
+            stop(process)
+
+
+def answers(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait for the first answer, whatever it is."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as link:
+                link.sendall(clients.GET)
+                if link.recv(16):
+                    return True
+        except OSError:
+            time.sleep(0.002)
+    return False
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server and what it started."""
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def throughput(
+    names: list[str], workloads: list[str], *, rounds: int, seconds: int, say: Say
+) -> dict[str, dict[str, float]]:
+    """Return requests per second, the median of the rounds, for each workload and column."""
+    if shutil.which("wrk") is None:
+        say("wrk is not installed: nothing is measured over a server (Debian: apt install wrk)")
+        return {}
+    found: dict[tuple[str, str], list[float]] = {}
+    for app in dict.fromkeys(WORKLOADS[name].app for name in workloads):
+        asked = [WORKLOADS[name] for name in workloads if WORKLOADS[name].app == app]
+        able = [
+            column
+            for column in columns_of(names)
+            if any(workload.name not in peers.lacks(column.split()[0]) for workload in asked)
+        ]
+        say(f"served: starting {app}")
+        with ExitStack() as stack:
+            servers = [stack.enter_context(serving(column, app)) for column in able]
+            for turn in range(rounds):
+                say(f"served: {app}, round {turn + 1} of {rounds}")
+                for workload in asked:
+                    for server in servers:
+                        if workload.name not in peers.lacks(server.column.split()[0]):
+                            rate = wrk(server, checked(server, workload), seconds)
+                            found.setdefault((workload.name, server.column), []).append(rate)
+    results: dict[str, dict[str, float]] = {name: {} for name in workloads}
+    for (name, column), rates in found.items():
+        results[name][column] = statistics.median(rates)
+    return results
+
+
+def checked(server: Server, workload: Workload) -> Workload:
+    """Compare the answer; return the workload with its cookies.
+
+    :raises SystemExit: if the answer is another one.
+    """
+    different = getattr(peers.peer(server.column.split()[0]), "DIFFERENT", None)
+    try:
+        return asyncio.run(prepared(server, workload, different))
+    except Wrong as wrong:
+        raise SystemExit(f"answers differ\n{server.column}: {workload.what}: {wrong}") from None
+
+
+def wrk(server: Server, workload: Workload, seconds: int) -> float:
+    """Return the requests per second that ``wrk`` counts.
+
+    :raises SystemExit: if a connection fails or an answer has another status.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "ask.lua")
+        body = Path(folder, "body")
+        body.write_bytes(workload.body)
+        headers = (*workload.headers, ("User-Agent", "bench/1"))
+        lines = [f"wrk.headers[{json.dumps(k)}] = {json.dumps(v)}" for k, v in headers]
+        lines.append(f"wrk.method = {json.dumps(workload.method)}")
+        if workload.body:
+            lines.append(f"wrk.body = io.open({json.dumps(str(body))}, 'rb'):read('*all')")
+        script.write_text("\n".join(lines))
+        url = f"http://127.0.0.1:{server.port}{workload.path}"
+        if workload.query:
+            url += f"?{workload.query}"
+        connections = 4 if len(workload.body) > 1_000_000 else CONNECTIONS
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout=10s"]
+        run = subprocess.run(
+            [*command, "-s", str(script), url],
+            preexec_fn=pinned(cores()[1]),
+            capture_output=True,
+            text=True,
+            timeout=seconds + 60,
+            check=True,
+        )
+    return rate_of(run.stdout, expect_errors=workload.status >= 400)
+
+
+def rate_of(output: str, *, expect_errors: bool) -> float:
+    """Read the output of ``wrk``.
+
+    :raises SystemExit: if a connection failed or an answer had another status.
+    """
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    errors = re.search(r"Socket errors: .*", output)
+    other = re.search(r"Non-2xx or 3xx responses: \d+", output)
+    if not rate or errors or bool(other) != expect_errors:
+        raise SystemExit(f"wrk was not answered as expected\n{output}")
+    return float(rate[1])
+
+
+def echoes(names: list[str], *, rounds: int, seconds: int, say: Say) -> dict[str, float]:
+    """Return websocket messages per second with :data:`SOCKETS` connections, for each column."""
+    able = [c for c in columns_of(names) if "socket" not in peers.lacks(c.split()[0])]
+    found: dict[str, list[float]] = {column: [] for column in able}
+    with ExitStack() as stack:
+        servers = [stack.enter_context(serving(column, "plain")) for column in able]
+        for turn in range(rounds):
+            say(f"served: websockets, round {turn + 1} of {rounds}")
+            for server in servers:
+                order = json.dumps([server.port, SOCKETS, seconds, sorted(cores()[1])])
+                output = subprocess.check_output(
+                    [PYTHON, "-m", "bench.clients", order], timeout=seconds + 60
+                )
+                found[server.column].append(float(output))
+    return {column: statistics.median(rates) for column, rates in found.items()}
+
+
+def weights(names: list[str], *, rounds: int, say: Say) -> dict[str, dict[str, float]]:
+    """Return seconds to start and kilobytes at rest, in use and per websocket, by column."""
+    results: dict[str, dict[str, float]] = {}
+    for column in columns_of(names):
+        say(f"served: start and memory of {column}")
+        starts = []
+        for _ in range(rounds):
+            with serving(column, "plain") as server:
+                starts.append(server.start)
+        with serving(column, "plain") as server:
+            weight: dict[str, float] = {"idle": server.kilobytes()}
+            clients.requests(server.port, REQUESTS)
+            weight["used"] = server.kilobytes()
+            if "socket" not in peers.lacks(column.split()[0]):
+                first = clients.sockets(server.port, 20)
+                before = server.kilobytes()
+                links = clients.sockets(server.port, IDLE_SOCKETS)
+                weight["socket"] = (server.kilobytes() - before) / IDLE_SOCKETS
+                for link in first + links:
+                    link.close()
+            starts.append(server.start)
+        results[column] = weight | {"start": min(starts)}
+    return results
+
+
+def imports(names: list[str], *, rounds: int) -> dict[str, float]:
+    """Return the seconds that importing each framework adds to starting Python."""
+    code = {"": "pass"} | {name: f"import {peers.PEERS[name] or 'asyncio'}" for name in names}
+    least = dict.fromkeys(code, float("inf"))
+    for _ in range(rounds):
+        for name, line in code.items():
+            begin = time.perf_counter()
+            subprocess.run([PYTHON, "-c", line], check=True)
+            least[name] = min(least[name], time.perf_counter() - begin)
+    return {name: least[name] - least[""] for name in names}
