@@ -74,10 +74,23 @@ class SessionMixin(MutableMapping[str, Any]):
     """Whether the response depends on the session, so that it gets ``Vary: Cookie``."""
 
     modified: bool = True
-    """Whether the session has to be saved. Set it after a change inside of a value."""
+    """Whether the session has to be saved."""
+
+    regenerated: bool = False
+    """Whether :meth:`regenerate` was called: ``save_session`` asks."""
 
     over_https: bool = False
     """Whether the request came over https: ``open_session`` knows, ``save_session`` asks."""
+
+    def regenerate(self) -> None:
+        """Give the browser this session anew. Call it when somebody logs in.
+
+        The values stay. An interface that keeps them under an id makes another id and forgets
+        the old one, so that nobody who knew that one is logged in too. A cookie that holds the
+        values itself has no id: it is signed and dated anew.
+        """
+        self.regenerated = True
+        self.modified = True
 
     @property
     def permanent(self) -> bool:
@@ -93,14 +106,52 @@ class SessionMixin(MutableMapping[str, Any]):
 class SecureCookieSession(dict[str, Any], SessionMixin):
     """A dict that notices when it is looked at and when it is changed.
 
-    A change inside of a value is not noticed: set ``session.modified = True`` then.
+    A change inside of a value is noticed too: ``session["cart"].append(item)``. What cannot be
+    pickled is not looked into: set ``session.modified = True`` after a change of such a value.
     """
 
     accessed = False
-    modified = False
+    _modified = False
+    _shown: dict[str, bytes] | None = None
+    """What values that can change looked like when they were first handed out."""
 
     def __init__(self, initial: Mapping[str, Any] | None = None) -> None:
         super().__init__(initial or {})
+
+    if TYPE_CHECKING:
+        modified: bool
+    else:
+
+        @property
+        def modified(self) -> bool:
+            """Whether the session has to be saved."""
+            return self._modified or (self._shown is not None and self._changed_inside())
+
+        @modified.setter
+        def modified(self, value: bool) -> None:
+            self._modified = value
+            self._shown = None
+
+    def _changed_inside(self) -> bool:
+        look = super().get  # not an access
+        return any(_picture(look(key)) != was for key, was in (self._shown or {}).items())
+
+    def _show(self, key: str, value: Any) -> None:
+        """Remember what *value* looks like before somebody can change it."""
+        # PERF: most values are text and numbers, and cost one look-up; a list of five dicts
+        # takes 3 us here and again when the session is saved (timeit).
+        if type(value) in _UNCHANGING or self._modified:
+            return
+        if self._shown is None:
+            self._shown = {}
+        if key not in self._shown:
+            picture = _picture(value)
+            if picture is not None:
+                self._shown[key] = picture
+
+    def _show_all(self) -> None:
+        for key, value in super().items():
+            self._show(key, value)
 
     def mark_accessed(self) -> None:
         """Note that the response depends on the session. Called by every method that reads."""
@@ -111,9 +162,16 @@ class SecureCookieSession(dict[str, Any], SessionMixin):
         self.mark_accessed()
         self.modified = True
 
+    def regenerate(self) -> None:
+        """Give the browser this session anew; see :meth:`SessionMixin.regenerate`."""
+        self.mark_accessed()
+        super().regenerate()
+
     def __getitem__(self, key: str) -> Any:
         self.mark_accessed()
-        return super().__getitem__(key)
+        value = super().__getitem__(key)
+        self._show(key, value)
+        return value
 
     def __contains__(self, key: object) -> bool:
         self.mark_accessed()
@@ -141,10 +199,12 @@ class SecureCookieSession(dict[str, Any], SessionMixin):
 
     def __or__(self, other: Any) -> Any:
         self.mark_accessed()
+        self._show_all()
         return super().__or__(other)
 
     def __ror__(self, other: Any) -> Any:
         self.mark_accessed()
+        self._show_all()
         return super().__ror__(other)
 
     def __repr__(self) -> str:
@@ -154,7 +214,10 @@ class SecureCookieSession(dict[str, Any], SessionMixin):
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of *key*, or *default*."""
         self.mark_accessed()
-        return super().get(key, default)
+        value = super().get(key, default)
+        if key in self:
+            self._show(key, value)
+        return value
 
     def keys(self) -> Any:
         """Return the keys, live."""
@@ -164,16 +227,19 @@ class SecureCookieSession(dict[str, Any], SessionMixin):
     def values(self) -> Any:
         """Return the values, live."""
         self.mark_accessed()
+        self._show_all()
         return super().values()
 
     def items(self) -> Any:
         """Return keys and values, live."""
         self.mark_accessed()
+        self._show_all()
         return super().items()
 
     def copy(self) -> dict[str, Any]:
         """Return a plain dict with the same items."""
         self.mark_accessed()
+        self._show_all()
         return super().copy()
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -208,7 +274,9 @@ class SecureCookieSession(dict[str, Any], SessionMixin):
         """Return the value of *key*, which is *default* from now on if it was missing."""
         if key not in self:
             self.mark_modified()
-        return super().setdefault(key, default)
+        value = super().setdefault(key, default)
+        self._show(key, value)
+        return value
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Set the items of a mapping, of pairs and of keywords."""
@@ -223,7 +291,20 @@ class NullSession(SecureCookieSession):
         raise ContextError(_NO_SECRET_KEY)
 
     __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
+    clear = pop = popitem = setdefault = update = regenerate = _refuse
+
+
+_UNCHANGING = frozenset({str, int, float, bool, type(None), bytes, datetime})
+
+
+def _picture(value: Any) -> bytes | None:
+    """Return bytes that differ when *value* does; ``None`` if it cannot be told."""
+    import pickle  # 2 ms of the start of an app that may never need it
+
+    try:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        return None
 
 
 class SessionInterface:

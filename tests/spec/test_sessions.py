@@ -274,3 +274,76 @@ async def test_a_session_is_opened_once_however_early_it_is_wanted():
     with appcontext_pushed.connected_to(early, app):
         assert (await app.test_client().get("/get")).text == "nothing"
     assert app.session_interface.opened == 1
+
+
+@pytest.mark.parametrize("colour", ["async", "def"])
+async def test_a_change_inside_of_a_value_comes_back_with_the_next_request(colour):
+    app = app_with_session()
+
+    async def add():
+        session.setdefault("cart", []).append("tea")
+        return session["cart"]
+
+    def add_in_def():
+        session.setdefault("cart", []).append("tea")
+        return session["cart"]
+
+    app.add_url_rule("/add", "add", add if colour == "async" else add_in_def)
+
+    @app.get("/cart")
+    async def cart():
+        return session.get("cart", [])
+
+    client = app.test_client()
+    for _ in range(3):
+        last = await client.get("/add")
+
+    assert last.json == ["tea"] * 3
+    shown = await client.get("/cart")
+    assert shown.json == ["tea"] * 3
+    assert "set-cookie" not in shown.headers
+
+
+async def test_a_session_with_an_id_gets_another_one_when_somebody_logs_in():
+    store = {}
+
+    class Kept(SecureCookieSession):
+        id = ""
+
+    class Interface(SessionInterface):
+        async def open_session(self, app, request):
+            id = request.cookies.get("session", "")
+            kept = Kept(store.get(id))
+            kept.id = id if id in store else f"id{len(store)}"
+            return kept
+
+        async def save_session(self, app, kept, response):
+            if kept.regenerated:
+                store.pop(kept.id, None)
+                kept.id = f"{kept.id}again"
+            if kept.modified:
+                store[kept.id] = dict(kept)
+                response.set_cookie("session", kept.id)
+
+    app = Erlen("regenerate")
+    app.session_interface = Interface()
+
+    @app.get("/visit")
+    async def visit():
+        session["seen"] = True
+        return session.get("user", "nobody")
+
+    @app.get("/login")
+    async def login():
+        session["user"] = "ada"
+        session.regenerate()
+        return "in"
+
+    mine, theirs = app.test_client(), app.test_client()
+    await mine.get("/visit")
+    theirs.set_cookie("session", "id0")
+    await mine.get("/login")
+
+    assert store == {"id0again": {"seen": True, "user": "ada"}}
+    assert (await mine.get("/visit")).text == "ada"
+    assert (await theirs.get("/visit")).text == "nobody"

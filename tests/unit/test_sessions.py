@@ -467,15 +467,95 @@ def test_an_empty_session_is_not_saved():
     assert cookies_of(saved(App(), session)) == []
 
 
-def test_a_change_inside_of_a_value_is_saved_when_modified_is_set():
+CHANGES_INSIDE = {
+    "item": lambda session: session["cart"].append(3),
+    "get": lambda session: session.get("cart").append(3),
+    "setdefault": lambda session: session.setdefault("cart", []).append(3),
+    "values": lambda session: next(iter(session.values())).append(3),
+    "items": lambda session: next(iter(session.items()))[1].append(3),
+    "copy": lambda session: session.copy()["cart"].append(3),
+    "|": lambda session: (session | {})["cart"].append(3),
+    "| from the right": lambda session: ({} | session)["cart"].append(3),
+    "deep inside": lambda session: session["cart"][1].update(amount=3),
+    "in a tuple": lambda session: session["pair"][0].append(3),
+    "order": lambda session: session["cart"].reverse(),
+    "at the second look": lambda session: (session["cart"], session["cart"].append(3)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES_INSIDE.values(), ids=CHANGES_INSIDE)
+def test_a_change_inside_of_a_value_is_noticed_and_saved(change):
     app = App()
-    session = opened(app, cookie_for(app, {"cart": []}))
-    session["cart"].append(1)
-    unnoticed = cookies_of(saved(app, session))
+    session = opened(app, cookie_for(app, {"cart": [1, {"amount": 2}], "pair": ([], 1)}))
+
+    change(session)
+
+    assert session.modified is True
+    (cookie,) = cookies_of(saved(app, session))
+    again = opened(app, cookie.partition("=")[2].partition(";")[0])
+    assert dict(again) == dict(session)
+
+
+def test_a_value_that_was_only_looked_at_is_no_change():
+    app = App()
+    session = opened(app, cookie_for(app, {"cart": [1, {"amount": 2}], "name": "ada"}))
+
+    assert sorted(session["cart"][1]) == ["amount"]
+    assert session["name"] == "ada"
+
+    assert session.modified is False
+    assert cookies_of(saved(app, session)) == []
+
+
+def test_a_change_that_was_taken_back_is_none():
+    session = SecureCookieSession({"cart": [1]})
+
+    session["cart"].append(2)
+    session["cart"].pop()
+
+    assert session.modified is False
+
+
+def test_changes_up_to_now_can_be_declared_none():
+    session = SecureCookieSession({"cart": [1]})
+
+    session["cart"].append(2)
+    session.modified = False
+    before = session.modified
+    session["cart"].append(3)
+
+    assert (before, session.modified) == (False, True)
+
+
+def test_a_value_that_cannot_be_looked_into_is_saved_when_modified_is_set():
+    session = SecureCookieSession({"function": [lambda: None]})
+
+    session["function"].clear()
+    unnoticed = session.modified
     session.modified = True
 
-    assert unnoticed == []
-    assert len(cookies_of(saved(app, session))) == 1
+    assert (unnoticed, session.modified) == (False, True)
+
+
+def test_a_regenerated_session_keeps_its_values_and_is_sent_anew(clock):
+    app = App()
+    clock(1_700_000_000)
+    planted = cookie_for(app, {"n": 1})
+    clock(1_700_000_100)
+    session = opened(app, planted)
+
+    session.regenerate()
+
+    assert (session.regenerated, session.modified, session.accessed) == (True, True, True)
+    (cookie,) = cookies_of(saved(app, session))
+    fresh = cookie.partition("=")[2].partition(";")[0]
+    assert fresh != planted
+    assert dict(opened(app, fresh)) == {"n": 1}
+
+
+def test_a_session_that_cannot_be_kept_cannot_be_regenerated():
+    with pytest.raises(ContextError, match="secret key"):
+        NullSession().regenerate()
 
 
 @pytest.mark.parametrize(("refresh", "cookies"), [(True, 1), (False, 0)])
