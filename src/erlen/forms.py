@@ -7,16 +7,24 @@ is allowed. :func:`read_form` and :func:`read_form_sync` are the two drivers.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Iterable, Iterator
+from collections.abc import AsyncIterable, Iterable
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, NamedTuple
 
 from .concurrency import to_thread
 from .datastructures import ImmutableMultiDict, parse_query
 from .exceptions import FileNotSent
-from .headers import RequestHeaders
+from .parts import (
+    BrokenForm,
+    FormError,
+    FormLimits,
+    FormTooLarge,
+    PartHead,
+    Splitter,
+    check_limit,
+    headers_of,
+)
 from .uploads import UploadFile
 
 __all__ = [
@@ -32,69 +40,8 @@ __all__ = [
     "read_form_sync",
 ]
 
-if TYPE_CHECKING:
-    # WHY: the library is not typed, and another distribution has a package of the same name.
-    class MultipartError(ValueError): ...
-
-    class ParserLimitReached(MultipartError): ...
-
-    class MultipartSegment:
-        headerlist: list[tuple[str, str]]
-
-    class PushMultipartParser:
-        def __init__(
-            self,
-            boundary: bytes,
-            *,
-            max_header_size: int,
-            max_header_count: int,
-            header_charset: str,
-            strict: bool,
-        ) -> None: ...
-        def parse(self, chunk: bytes) -> Iterator[MultipartSegment | bytes | None]: ...
-        def close(self) -> None: ...
-        def _on_segment_headerline(self, line: bytes) -> None: ...
-
-else:
-    from multipart import (
-        MultipartError,
-        MultipartSegment,
-        ParserLimitReached,
-        PushMultipartParser,
-    )
-
 _WRITE_AT = 1024 * 1024
 _SCRAP = 1024
-_MAX_HEADERS = 32
-_MAX_BOUNDARY = 256
-
-_HEADER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\x00-\x08\x0a-\x1f\x7f]*+")
-_ESCAPED = re.compile(r'\\(["\\])')
-# One parameter, from its semicolon to the next. Possessive: nothing is ever read twice. What
-# has no "=" is passed over; a quote that is not closed stops the match in front of it.
-_PARAMETER = re.compile(
-    r';[ \t]*+(?:([^=;" \t]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]++|\\.)*+)"|([^;"]*+)))?+[^;"]*+',
-    re.DOTALL,
-)
-
-
-class FormLimits(NamedTuple):
-    """How much a form may send; files count in ``max_parts`` only.
-
-    The length of the whole body is not a matter of forms: it is checked before they see it.
-    """
-
-    max_memory: int | None = 500_000
-    """Bytes of all fields that are not files, names included; ``None`` lifts the limit.
-
-    A urlencoded form is counted as it is sent, ``%C3%A9`` as six bytes.
-    """
-    max_parts: int | None = 1000
-    """Fields and files together; ``None`` lifts the limit."""
-    max_header_bytes: int = 8192
-    """Bytes of the headers of one part; more than 32 of them are a broken form."""
-    max_file_memory: int = 500_000
-    """Bytes of one file that stay in memory; no limit, a longer file goes to the disk."""
 
 
 class Form(NamedTuple):
@@ -117,27 +64,6 @@ class NoFiles(ImmutableMultiDict[str, UploadFile]):
     def __getitem__(self, key: str) -> UploadFile:
         """Raise :exc:`~erlen.exceptions.FileNotSent`."""
         raise FileNotSent(key, self.mimetype, self.fields.get(key))
-
-
-class FormError(ValueError):
-    """A client sent a form that is not taken."""
-
-
-class FormTooLarge(FormError):
-    """A form goes over one of its :class:`FormLimits`."""
-
-    def __init__(self, limit_name: str, *, limit: int, size: int) -> None:
-        super().__init__(f"The form has {size} of at most {limit} ({limit_name})")
-        self.limit_name = limit_name
-        """The attribute of :class:`FormLimits` that was reached."""
-        self.limit = limit
-        """What is allowed."""
-        self.size = size
-        """What had come when reading stopped; the form may be larger."""
-
-
-class BrokenForm(FormError):
-    """A form ends too early, or is not what its content type says."""
 
 
 class FormParser(ABC):
@@ -237,8 +163,8 @@ class _Urlencoded(FormParser):
 
     def feed(self, chunk: bytes) -> None:
         self._items += chunk.count(b"&")
-        _check("max_memory", self._limits.max_memory, len(self._body) + len(chunk))
-        _check("max_parts", self._limits.max_parts, self._items)
+        check_limit("max_memory", self._limits.max_memory, len(self._body) + len(chunk))
+        check_limit("max_parts", self._limits.max_parts, self._items)
         self._body += chunk
 
     def finish(self) -> Form:
@@ -250,10 +176,8 @@ class _Part:
 
     __slots__ = ("disk", "filename", "headers", "is_long", "name", "pieces", "size")
 
-    def __init__(self, name: str, filename: str | None, headers: list[tuple[str, str]]) -> None:
-        self.name = name
-        self.filename = filename
-        self.headers = headers
+    def __init__(self, head: PartHead) -> None:
+        self.name, self.filename, self.headers = head
         self.size = 0
         self.pieces: list[bytes | bytearray] = []
         self.is_long = False
@@ -288,7 +212,7 @@ class _Part:
             self.filename,
             self.name,
             content_length=self.size,
-            headers=RequestHeaders([_raw(name, value) for name, value in self.headers]),
+            headers=headers_of(self.headers),
             pieces=self.pieces,
         )
 
@@ -297,84 +221,32 @@ class _Part:
         return b"".join(self.pieces).decode("utf-8", "replace")
 
 
-class _Splitter(PushMultipartParser):
-    """The library's parser, with an exact idea of what a header is."""
-
-    def _on_segment_headerline(self, line: bytes) -> None:
-        # WHY: the library strips names, so a line feed in front of one would pass here, while
-        # whoever looked at the form before us may have seen the end of the headers there.
-        if not _HEADER.fullmatch(line):
-            raise BrokenForm(f"A part has a header that is none: {line[:100]!r}")
-        super()._on_segment_headerline(line)
-
-
 class _Multipart(FormParser):
-    """``multipart/form-data`` (RFC 7578): the library finds the parts, this counts and keeps them.
+    """``multipart/form-data``: keeps what a :class:`~erlen.parts.Splitter` finds."""
 
-    The library is strict: what no client of today writes ends the form where it stands.
-    """
+    __slots__ = ("_backlog", "_fields", "_files", "_limits", "_part", "_splitter")
 
-    __slots__ = (
-        "_backlog",
-        "_content_type",
-        "_delimiter",
-        "_fields",
-        "_files",
-        "_is_over",
-        "_limits",
-        "_memory",
-        "_part",
-        "_parts",
-        "_preamble",
-        "_splitter",
-    )
-
-    _delimiter: bytes
     _part: _Part
 
     def __init__(self, content_type: str, limits: FormLimits) -> None:
-        self._content_type = content_type
+        self._splitter = Splitter(content_type, limits)
         self._limits = limits
-        self._splitter: _Splitter | None = None
-        self._preamble: bytes | None = b"\r\n"
-        self._parts = 0
         self._fields: dict[str, list[str]] = {}
         self._files: list[_Part] = []
-        self._memory = 0
         self._backlog = 0
-        self._is_over = False
 
     @property
     def backlog(self) -> int:
         return self._backlog
 
     def feed(self, chunk: bytes) -> None:
-        if self._is_over or not chunk:
-            return
-        splitter = self._splitter or self._begin()
-        if self._preamble is not None:
-            chunk = self._after_preamble(self._preamble, chunk)
-            if not chunk:
-                return
-        try:
-            for event in splitter.parse(chunk):
-                if isinstance(event, bytes):
-                    self._take(event)
-                elif event is None:
-                    self._shut()
-                else:
-                    self._open(event)
-        except ParserLimitReached as error:
-            if "count" in str(error):
-                raise BrokenForm(f"A part has more than {_MAX_HEADERS} headers") from None
-            limit = self._limits.max_header_bytes
-            raise FormTooLarge("max_header_bytes", limit=limit, size=limit + 1) from None
-        except MultipartError as error:
-            # WHY: strict mode refuses an epilogue, but only one that comes in a later chunk. It
-            # is skipped (RFC 2046, 5.1.1), and what is skipped is not parsed again.
-            self._is_over = _has_ended(splitter)
-            if not self._is_over:
-                raise BrokenForm(f"This is no multipart form: {error}") from None
+        for event in self._splitter.feed(chunk):
+            if isinstance(event, bytes):
+                self._take(event)
+            elif event is None:
+                self._shut()
+            else:
+                self._open(event)
 
     def flush(self) -> None:
         if not self._backlog:
@@ -387,8 +259,7 @@ class _Multipart(FormParser):
     def finish(self) -> Form:
         if self._backlog:
             raise RuntimeError(f"{self._backlog} bytes wait to be written: call flush() first.")
-        if self._splitter is not None and not self._is_over and not _has_ended(self._splitter):
-            raise BrokenForm("The multipart form ends before its last boundary")
+        self._splitter.finish()
         parts, self._files = self._files, []
         files: dict[str, list[UploadFile]] = {}
         for part in parts:
@@ -401,58 +272,17 @@ class _Multipart(FormParser):
             if part.disk is not None:
                 part.disk.close()
 
-    def _begin(self) -> _Splitter:
-        boundary = _boundary_of(self._content_type)
-        self._delimiter = b"\r\n--" + boundary
-        self._splitter = _Splitter(
-            boundary,
-            max_header_size=self._limits.max_header_bytes,
-            max_header_count=_MAX_HEADERS,
-            header_charset="latin-1",
-            strict=True,
-        )
-        return self._splitter
-
-    def _after_preamble(self, before: bytes, chunk: bytes) -> bytes:
-        """Skip what stands before the first boundary (RFC 2046, 5.1.1), in whatever chunks."""
-        if len(before) == 2 and chunk.startswith(self._delimiter[2:]):
-            self._preamble = None
-            return chunk
-        text = before + chunk
-        start = text.find(self._delimiter)
-        if start < 0:
-            self._preamble = text[1 - len(self._delimiter) :]
-            return b""
-        self._preamble = None
-        return text[start + 2 :]
-
-    def _open(self, segment: MultipartSegment) -> None:
-        _check("max_parts", self._limits.max_parts, self._parts + 1)
-        headers = segment.headerlist
-        size = 0
-        dispositions: list[str] = []
-        for name, value in headers:
-            size += len(name) + len(value) + 4
-            if name == "Content-Disposition":
-                dispositions.append(value)
-        _check("max_header_bytes", self._limits.max_header_bytes, size)
-        if len(dispositions) != 1:
-            raise BrokenForm(f"A part has {len(dispositions)} headers Content-Disposition, not 1")
-        name, filename = _names_in(dispositions[0])
-        self._parts += 1
-        if filename is None:
-            self._part = _Part(_utf8(name), None, headers)
-            self._count(len(name))
-        else:
-            self._part = _Part(_utf8(name), _utf8(filename), headers)
+    def _open(self, head: PartHead) -> None:
+        self._part = _Part(head)
+        if head.filename is not None:
             self._files.append(self._part)
 
     def _take(self, data: bytes) -> None:
         part = self._part
         part.keep(data)
         if part.filename is None:
-            self._count(len(data))
-        elif part.is_long:
+            return
+        if part.is_long:
             self._backlog += len(data)
         elif part.size > self._limits.max_file_memory:
             part.is_long = True
@@ -465,87 +295,5 @@ class _Multipart(FormParser):
             # collector busy, 14 ms instead of 8 (bench/forms.py, 1000 fields).
             self._fields.setdefault(part.name, []).append(part.text())
 
-    def _count(self, size: int) -> None:
-        self._memory += size
-        _check("max_memory", self._limits.max_memory, self._memory)
-
 
 _NO_FILES: ImmutableMultiDict[str, UploadFile] = ImmutableMultiDict()
-
-
-def _check(limit_name: str, limit: int | None, size: int) -> None:
-    if limit is not None and size > limit:
-        raise FormTooLarge(limit_name, limit=limit, size=size)
-
-
-def _has_ended(splitter: _Splitter) -> bool:
-    try:
-        splitter.close()
-    except MultipartError:
-        return False
-    return True
-
-
-def _boundary_of(content_type: str) -> bytes:
-    boundary = _parameters_of(content_type).get("boundary", "")
-    if not boundary:
-        raise BrokenForm(f"A multipart form has no boundary: {content_type[:100]!r}")
-    if len(boundary) > _MAX_BOUNDARY or not boundary.isascii() or not boundary.isprintable():
-        raise BrokenForm(
-            f"The boundary of a multipart form is at most {_MAX_BOUNDARY} characters of"
-            f" printable ASCII, not {boundary[:100]!r}"
-        )
-    return boundary.encode("ascii")
-
-
-def _names_in(disposition: str) -> tuple[str, str | None]:
-    """Return the name and the file name of a part, both still latin-1."""
-    # PERF: as browsers write it; 0.6 us for a field instead of 4.
-    pieces = disposition.split('"')
-    if pieces[0] == "form-data; name=" and not pieces[-1] and "\\" not in disposition:
-        if len(pieces) == 3:
-            return pieces[1].replace("%22", '"'), None
-        if len(pieces) == 5 and pieces[2] == "; filename=":
-            return pieces[1].replace("%22", '"'), pieces[3].replace("%22", '"')
-    parameters = _parameters_of(disposition)
-    if "name" not in parameters:
-        raise BrokenForm(f"A part has no name: {disposition[:100]!r}")
-    return parameters["name"], parameters.get("filename")
-
-
-def _parameters_of(value: str) -> dict[str, str]:
-    """Return the parameters of a header in linear time, their names in lower case.
-
-    ``filename*`` is a parameter like any other, and nobody asks for it (RFC 7578, 4.2).
-
-    :raises BrokenForm: if one is given twice, or a quote is not closed.
-    """
-    found: dict[str, str] = {}
-    position = value.find(";")
-    while 0 <= position < len(value):
-        match = _PARAMETER.match(value, position)
-        if match is None:
-            raise BrokenForm(f"The parameters of a header cannot be read: {value[:100]!r}")
-        position = match.end()
-        key, quoted, plain = match.groups()
-        if key is None:
-            continue
-        if (key := key.lower()) in found:
-            raise BrokenForm(f"The parameter {key!r} is given twice: {value[:100]!r}")
-        found[key] = plain.rstrip(" \t") if quoted is None else _unquoted(quoted)
-    return found
-
-
-def _unquoted(text: str) -> str:
-    # Old clients write a quote as \", browsers as %22 (HTML, multipart form data).
-    if "\\" in text:
-        text = _ESCAPED.sub(r"\1", text)
-    return text.replace("%22", '"')
-
-
-def _utf8(text: str) -> str:
-    return text if text.isascii() else text.encode("latin-1").decode("utf-8", "replace")
-
-
-def _raw(name: str, value: str) -> tuple[bytes, bytes]:
-    return name.lower().encode("latin-1"), value.encode("latin-1")

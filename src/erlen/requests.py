@@ -48,6 +48,7 @@ from .headers import (
     parse_range_header,
     parse_set_header,
 )
+from .parts import Parts, Splitter, SyncPart
 from .registry import Rule
 from .streams import Inbox
 from .timeouts import Within
@@ -406,6 +407,37 @@ class Request(Connection):
         """The body as Quart has it: awaited as a whole or iterated."""
         return BodyStream(self)
 
+    def parts(self) -> Parts:
+        """Return the parts of a multipart form while they arrive, fields and files alike.
+
+        ``async for part in request.parts()``, and ``for`` in ``def`` code, where the route needs
+        ``stream_body=True`` if the body is not to be read ahead. Nothing is kept, in memory or on
+        the disk: what is not read of a part is passed over. The limits are those of
+        :attr:`form`; how long a file may be is a matter of ``max_content_length`` alone.
+
+        :raises UnsupportedMediaType: 415, if the body is of another type.
+        :raises RuntimeError: if :attr:`form` or :attr:`files` took the body already.
+        """
+        if self.mimetype != "multipart/form-data":
+            raise UnsupportedMediaType(
+                "The body has no parts: its Content-Type is not 'multipart/form-data'."
+            )
+        splitter = Splitter(self.content_type or "", self._form_limits())
+        if on_loop():
+            chunks = self.chunks()
+        elif self.stream_body and not self._is_here:
+            chunks = _waited_for(self.chunks())
+        else:
+            self._need_body()
+            chunks = _there_already(self._buffered_blocks())
+        if not self._is_here:
+            if self._form is not None or self._form_failure is not None:
+                raise RuntimeError("The parts of this form are gone: the form was read before.")
+            self._form_failure = RuntimeError(
+                "The form is gone: request.parts() was called, and its parts are read once."
+            )
+        return Parts(chunks, splitter, _refused)
+
     # -- reading, on the loop --------------------------------------------------------------
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
@@ -745,6 +777,22 @@ class BodyStream:
         return b"".join([chunk async for chunk in self])
 
 
+async def _waited_for(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Yield *chunks* in a thread, without ever suspending there."""
+
+    async def take() -> bytes:
+        return await anext(chunks, b"")
+
+    while chunk := wait_for(take):
+        yield chunk
+
+
+async def _there_already(blocks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    for block in blocks:
+        if block:
+            yield block
+
+
 class _Incoming(io.RawIOBase):
     """A body that is still arriving, as a blocking file for one thread."""
 
@@ -810,6 +858,10 @@ if TYPE_CHECKING:
 
         def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
             """Return the body parsed as JSON."""
+
+        def parts(self) -> Iterator[SyncPart]:
+            """Return the parts of a multipart form while they arrive."""
+            ...
 
         def on_json_loading_failed(self, error: ValueError | None) -> Any:
             """Return what stands for JSON that cannot be read."""

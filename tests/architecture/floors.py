@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         *("security", "timeouts", "elsewhere"),
     ),
     ("concurrency", "config", "signals", "headers", "json", "converters"),
-    ("conditional", "rules", "forwarding", "fields", "streams", "decorators"),
+    ("conditional", "rules", "forwarding", "fields", "streams", "decorators", "parts"),
     ("responses", "matching"),
     ("exceptions", "uploads", "events"),
     ("forms", "connections"),

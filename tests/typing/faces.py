@@ -6,6 +6,7 @@ from typing import assert_type
 
 from erlen import Blueprint, Erlen, request, sync
 from erlen.datastructures import ImmutableMultiDict
+from erlen.parts import Part
 from erlen.requests import Request, SyncRequest
 
 app = Erlen(__name__)
@@ -27,6 +28,25 @@ def in_def_code(number: int) -> str:
     assert_type(sync.request.form["name"], str)
     assert_type(sync.request.data, bytes)
     return str(number)
+
+
+@app.post("/parts")
+async def parts_in_async_code() -> str:
+    async for part in request.parts():
+        assert_type(part, Part)
+        assert_type(await part.read(), bytes)
+        async for chunk in part:
+            assert_type(chunk, bytes)
+    return ""
+
+
+@app.post("/def-parts", stream_body=True)
+def parts_in_def_code() -> str:
+    for part in sync.request.parts():
+        assert_type(part, sync.SyncPart)
+        assert_type(part.read(1), bytes)
+        assert_type(list(part), list[bytes])
+    return ""
 
 
 @app.before_request
