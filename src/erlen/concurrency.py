@@ -464,10 +464,17 @@ class Relay(AsyncIterator[Any]):
 
     The thread calls :meth:`pump` and, when everything is over there, :meth:`finish`. It waits
     while *ahead* pieces are not sent yet.
+
+    A thread that was *lent* may have to do the sending itself: it does what the loop wants of
+    it until each piece is sent.
     """
 
-    def __init__(self, loop: AbstractEventLoop, ahead: int = 8) -> None:
+    def __init__(
+        self, loop: AbstractEventLoop, ahead: int = 8, *, lent: Owner | None = None
+    ) -> None:
         self._loop = loop
+        self._lent = lent
+        self._given = self._asked = 0
         self._room = threading.Semaphore(ahead)
         self._pieces: deque[Any] = deque()
         self._arrived = asyncio.Event()
@@ -480,11 +487,15 @@ class Relay(AsyncIterator[Any]):
         """Hand over *pieces* until there are no more or nobody wants them; in the thread."""
         try:
             for piece in pieces:
-                self._room.acquire()
+                if self._lent is None:
+                    self._room.acquire()
                 if self._closed:
                     break
                 self._pieces.append(piece)
                 self._loop.call_soon_threadsafe(self._arrived.set)
+                if self._lent is not None:
+                    self._given += 1
+                    self._lent.work_until(self)
         except BaseException as error:
             self._error = error
             # A cancel that comes when nobody wants the pieces is only the end of them.
@@ -492,6 +503,11 @@ class Relay(AsyncIterator[Any]):
                 raise
         finally:
             self._end(pieces)
+
+    @property
+    def done(self) -> bool:
+        """Whether all pieces are sent: who asks for one more has sent the last."""
+        return self._closed or self._asked > self._given
 
     def _end(self, pieces: Iterable[Any]) -> None:
         close = getattr(pieces, "close", None)
@@ -509,12 +525,17 @@ class Relay(AsyncIterator[Any]):
         """Say that nobody wants the pieces; from any thread."""
         self._closed = True
         self._room.release()
+        if self._lent is not None:
+            self._lent.post(_nothing)
 
     def finish(self) -> None:
         """Say that the thread is done with the request."""
         self._loop.call_soon_threadsafe(self._finished.set)
 
     async def __anext__(self) -> Any:
+        if self._lent is not None:
+            self._asked += 1
+            self._lent.post(_nothing)
         while not self._pieces:
             if self._exhausted and not self._pieces:
                 if self._error is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,16 @@ class Erlen(App):
         from .server import run
 
         run(self, host=host, port=port, **options)
+
+    @cached_property
+    def wsgi_app(self) -> WSGIApp:
+        """What WSGI servers call: ``gunicorn module:app.wsgi_app``.
+
+        It may be replaced, to put WSGI middleware around it.
+        """
+        from .wsgi import Gateway
+
+        return Gateway(self)
 
     def mount_wsgi(self, prefix: str, wsgi_app: WSGIApp, name: str | None = None) -> None:
         """Serve a WSGI app, such as one of Flask or Django, below the path *prefix*.

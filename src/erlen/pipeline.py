@@ -308,7 +308,7 @@ async def _in_owner(
             stream = cast(Response, response).stream
             own = not isinstance(response, Foreign) and stream is not None
             if own and not isinstance(stream, AsyncIterable):
-                relay = Relay(loop)
+                relay = Relay(loop, lent=context.scope.get("erlen.owner"))
                 cast(Response, response).stream = relay
                 if not hand(response):
                     relay.stop()

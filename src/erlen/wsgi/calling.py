@@ -12,7 +12,7 @@ from ..responses import RawHeaders, content_length
 from .bodies import Answer, ClientLeft
 from .environ import Environ
 
-__all__ = ["Call", "ExcInfo", "Head", "StartResponse", "WSGIApp"]
+__all__ = ["HOP_BY_HOP", "Call", "ExcInfo", "Head", "StartResponse", "WSGIApp"]
 
 ExcInfo: TypeAlias = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -38,7 +38,7 @@ WSGIApp: TypeAlias = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 _STATUS = re.compile(r"([1-9][0-9]{2})(?: .*)?", re.ASCII | re.DOTALL)
 _BODILESS = frozenset({*range(100, 200), 204, 304})
 # PEP 3333: these are the server's own. Apps set them all the same, so they are left out.
-_HOP_BY_HOP = frozenset(
+HOP_BY_HOP = frozenset(
     {
         *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization"),
         *(b"te", b"trailer", b"trailers", b"transfer-encoding", b"upgrade"),
@@ -219,6 +219,6 @@ def _encoded(headers: list[tuple[str, str]]) -> RawHeaders:
     encoded: RawHeaders = []
     for name, value in headers:
         raw = encode_header_name(name)
-        if raw not in _HOP_BY_HOP:
+        if raw not in HOP_BY_HOP:
             encoded.append((raw, encode_header_value(name, value)))
     return encoded
