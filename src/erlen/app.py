@@ -620,6 +620,8 @@ class App(Registrar, Starlette):
                 rule = route.url_rule
                 if rule.build_only or rule.alias or rule.redirect_to is not None:
                     continue
+                if rule.endpoint not in self.registry.views and self.router.is_covered(route):
+                    continue  # FLASK: it builds URLs, as the tutorial's "/" of the app does
                 self._check_view(route)
                 route.handler = pipelines.compile_rule(rule)
                 twin = getattr(route, "options_twin", None)

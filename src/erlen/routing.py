@@ -12,6 +12,8 @@ import weakref
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import takewhile
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias, cast
 from urllib.parse import quote
 
@@ -260,6 +262,12 @@ class Router(StarletteRouter):
         names: frozenset[str] = frozenset()
         return names.union(*(one.arguments for one in index.endpoints.get(endpoint, ())))
 
+    def is_covered(self, route: RuleFace) -> bool:
+        """Say whether a rule that was added earlier answers all that *route* would."""
+        earlier = takewhile(lambda other: other is not route, self.routes)
+        rules = (other.url_rule for other in earlier if isinstance(other, RuleFace))
+        return any(_covers(rule, route.url_rule) for rule in rules)
+
     def iter_rules(self, endpoint: str | None = None) -> Iterator[Rule]:
         """Yield all rules in the order of their registration, or those of *endpoint*."""
         for route in self.routes:
@@ -424,6 +432,13 @@ _SETTINGS = frozenset(
         *("subdomain_matching", "server_name", "default_subdomain"),
     }
 )
+
+
+def _covers(first: Rule, other: Rule) -> bool:
+    place = attrgetter("rule", "host", "subdomain", "websocket", "build_only")
+    if place(first) != place(other):
+        return False
+    return first.methods is None or (other.methods is not None and other.methods <= first.methods)
 
 
 def _check(rule: Rule, pattern: Pattern, domain: Pattern | None) -> None:

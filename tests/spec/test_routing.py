@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from erlen import Blueprint, Erlen, current_app, g, request, session
+from erlen import Blueprint, Erlen, current_app, g, request, session, url_for
 from erlen.errors import SetupAssertionError, SetupError, SetupTypeError
 from erlen.routing import Rule, Submount
 from erlen.rules import BaseConverter, ValidationError
@@ -211,6 +211,31 @@ async def test_rules_of_the_map_get_their_views_from_the_app_and_from_blueprints
     assert (await client.patch("/foo/")).text == "PATCH index"
     assert (await client.get("/foo/bar")).text == "shop_of_ours"
     assert (await client.get("/shop/bar")).status_code == 404
+
+
+async def test_a_rule_without_a_view_builds_urls_if_an_earlier_one_answers_for_it():
+    app, blog = Erlen("tutorial"), Blueprint("blog", "tutorial")
+    app.testing = True
+
+    @blog.get("/")
+    async def index():
+        return [url_for("index"), request.endpoint]
+
+    app.register_blueprint(blog)
+    app.add_url_rule("/", endpoint="index")
+
+    assert (await app.test_client().get("/")).json == ["/", "blog.index"]
+
+
+@pytest.mark.parametrize("options", [{"methods": ["POST"]}, {"subdomain": "other"}])
+async def test_an_earlier_rule_that_answers_something_else_does_not_count(options):
+    app = Erlen("tutorial")
+    app.testing = True
+    app.add_url_rule("/", "blog", lambda: "blog", **options)
+    app.add_url_rule("/", endpoint="index")
+
+    with pytest.raises(SetupError, match="which has no view"):
+        await app.test_client().get("/")
 
 
 async def test_an_endpoint_that_never_gets_a_view_is_an_error_of_the_setup():
