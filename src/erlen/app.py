@@ -248,6 +248,7 @@ class App(Registrar, Starlette):
     @json.setter
     def json(self, provider: JSONProvider) -> None:
         self.results.json = provider
+        self.frozen = False  # a provider may answer itself
 
     @property
     def logger(self) -> logging.Logger:

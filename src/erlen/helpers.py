@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from . import templating, urls
 from .context import MISSING_APP
@@ -142,6 +142,8 @@ def jsonify(*args: Any, **kwargs: Any) -> Response:
     """
     app = context_here(MISSING_APP).app
     provider = app.json
+    if provider.answers:
+        return cast(Response, provider.response(*args, **kwargs))
     response: Response = app.response_class(
         provider.render(*args, **kwargs), content_type=provider.mimetype
     )

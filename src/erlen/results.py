@@ -97,6 +97,7 @@ class Results:
             kind: lay_out
             for kind, (converter, lay_out) in usual.items()
             if self.converters.get(kind) == converter
+            and not (self.json.answers and converter == self._from_json)
         }
 
     def convert(self, value: Any) -> Response:
@@ -115,6 +116,8 @@ class Results:
         return self._response(self._text(text))
 
     def _from_json(self, value: Any) -> Response:
+        if self.json.answers:
+            return self._from_starlette(self.json.response(value))
         if not self.lean:
             return self.response_class(self.json.render(value), content_type=self.json.mimetype)
         return self._response(self._json(value))

@@ -14,6 +14,7 @@ from starlette.responses import Response as StarletteResponse
 
 from erlen import Erlen, Response, abort, jsonify, make_response, redirect, request, session
 from erlen.exceptions import Forbidden
+from erlen.json.provider import DefaultJSONProvider
 
 
 @dataclasses.dataclass
@@ -370,3 +371,40 @@ async def test_a_converter_of_ones_own_is_asked_for_text_and_dicts_too():
 
     assert (await client.get("/text")).data == b"TEA"
     assert (await client.get("/dict")).data == b"green,black"
+
+
+class Sealed(DefaultJSONProvider):
+    def response(self, *args, **kwargs):
+        response = super().response(*args, **kwargs)
+        response.headers["x-seal"] = "1"
+        return response
+
+
+@pytest.mark.parametrize("coloured", [False, True])
+@pytest.mark.parametrize(
+    "result",
+    [lambda: {"a": 1}, lambda: [1], lambda: ({"a": 1}, 201), lambda: jsonify(1, 2)],
+    ids=["dict", "list", "tuple", "jsonify"],
+)
+async def test_every_response_with_json_comes_from_a_provider_that_answers(result, coloured):
+    app = Erlen("sealed")
+    app.json = Sealed(app)
+
+    async def view():
+        return result()
+
+    app.add_url_rule("/", "view", view if coloured else result)
+
+    assert (await app.test_client().get("/")).headers["x-seal"] == "1"
+
+
+async def test_a_provider_that_answers_may_come_after_the_first_request():
+    app = Erlen("sealed late")
+
+    @app.get("/")
+    async def view():
+        return {"a": 1}
+
+    assert "x-seal" not in (await app.test_client().get("/")).headers
+    app.json = Sealed(app)
+    assert "x-seal" in (await app.test_client().get("/")).headers

@@ -49,6 +49,12 @@ class JSONProvider:
 
     mimetype = "application/json"
     """The media type of responses."""
+    answers = False
+    """Whether a subclass replaced :meth:`response`; then every response with JSON comes from it."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.answers = cls.response is not JSONProvider.response
 
     def __init__(
         self, app: JSONApp | None = None, *, debug: Callable[[], bool] | None = None
@@ -89,6 +95,9 @@ class JSONProvider:
 
     def response(self, *args: Any, **kwargs: Any) -> Any:
         """Return the response that ``jsonify`` makes of the same arguments.
+
+        Override it to change every response with JSON, those of views that return a dict or a
+        list among them.
 
         :raises RuntimeError: if this provider was made without its app.
         """
