@@ -1,1 +1,4 @@
-"""What Erlen costs beside other frameworks. ``python -m bench --help`` says how to ask."""
+"""What Erlen costs beside other frameworks: ``python -m bench --help`` says how to ask.
+
+``forms``, ``routing`` and ``templating`` are programs of their own, for one part of Erlen each.
+"""

@@ -13,7 +13,7 @@ from typing import IO, Any
 from bench import peers
 from bench.workloads import WORKLOADS
 
-PATIENCE = 120
+PATIENCE = 400
 """Seconds that a worker may take for one order."""
 
 Results = dict[str, dict[str, dict[str, float]]]

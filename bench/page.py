@@ -77,7 +77,8 @@ SERVED = """\
 
 Requests per second as `wrk` counts them, with 32 connections (4 for uploads), server and client
 on cores of their own, {rounds}. Everyone is served by uvicorn, except Flask (gunicorn, one
-process with four threads) and Sanic (its own server); `erlen run` is Erlen served by its own command.
+process with four threads) and Sanic (its own server); `erlen run` is Erlen served by its own
+command.
 
 ![Ratios over a server](performance-served.svg)
 

@@ -27,7 +27,7 @@ CONNECTIONS = 32
 SOCKETS = 100
 IDLE_SOCKETS = 400
 REQUESTS = 20_000
-PATIENCE = 60
+PATIENCE = 400
 """Seconds that a server may take to answer for the first time."""
 
 PYTHON = sys.executable

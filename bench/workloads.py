@@ -3,62 +3,31 @@
 from __future__ import annotations
 
 import json
-import random
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from html import escape
 from typing import Any
 
-PAGES = Path(__file__).parent / "pages"
-"""The folder of the one template."""
+from bench.contents import (
+    CHUNK,
+    CHUNKS,
+    DOCUMENT,
+    GREETING,
+    MISSING,
+    ROWS,
+    STATIC,
+    TEAPOT,
+    noise,
+    received,
+)
 
-SECRET = "0123456789abcdef0123456789abcdef"
-GREETING = "Hello, World!"
-DOCUMENT: dict[str, Any] = {"message": GREETING, "numbers": [1, 2, 3], "nested": {"ok": True}}
 NOTE: dict[str, Any] = {"id": 7, "name": "Ada", "tags": ["a", "b", "c"]}
-ROWS: list[dict[str, Any]] = [{"id": n, "name": f"row <{n}> & more"} for n in range(20)]
-CHUNK = b"." * 1023 + b"\n"
-CHUNKS = 100
-MISSING = "no such page"
-TEAPOT = "short and stout"
-
-FILE = random.Random(5).randbytes(5 * 1024 * 1024)
+FILE = noise(5 * 1024 * 1024)
 BOUNDARY = "----WebKitFormBoundary7MA4YWxkTrZu0gW"
 UPLOAD = (
     f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="noise.bin"\r\n'
     "Content-Type: application/octet-stream\r\n\r\n"
 ).encode()
 UPLOAD += FILE + f"\r\n--{BOUNDARY}--\r\n".encode()
-
-STATIC = {"10k.bin": 10 * 1024, "1m.bin": 1024 * 1024}
-
-
-class Teapot(Exception):
-    """What the views of ``/teapot`` raise and an error handler answers with 418."""
-
-
-def received(name: str | None, data: bytes) -> str:
-    """Return what a view says of an uploaded file, having read it."""
-    return f"{name} {len(data)} {data[-4:].hex()}"
-
-
-def template_page() -> str:
-    """Return the page that everybody renders."""
-    from markupsafe import escape
-
-    cells = (f"<tr><td>{row['id']}</td><td>{escape(row['name'])}</td></tr>" for row in ROWS)
-    return f"<!doctype html><title>Rows</title><table>{''.join(cells)}</table>"
-
-
-def static_folder() -> Path:
-    """Return a folder with the files of :data:`STATIC`, written once."""
-    folder = Path(tempfile.gettempdir()) / "erlen-bench-static"
-    folder.mkdir(exist_ok=True)
-    for name, size in STATIC.items():
-        path = folder / name
-        if not path.exists() or path.stat().st_size != size:
-            path.write_bytes(FILE[:size])
-    return folder
 
 
 @dataclass(frozen=True)
@@ -93,6 +62,12 @@ NOT_FOUND = MISSING.encode()
 def compact(value: Any) -> bytes:
     """Write JSON as short as it gets."""
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def page() -> bytes:
+    """Return the page that everybody renders."""
+    cells = (f"<tr><td>{row['id']}</td><td>{escape(row['name'])}</td></tr>" for row in ROWS)
+    return f"<!doctype html><title>Rows</title><table>{''.join(cells)}</table>".encode()
 
 
 def _routes(count: int) -> list[Workload]:
@@ -136,15 +111,15 @@ WORKLOADS = {
             headers=(("content-type", f"multipart/form-data; boundary={BOUNDARY}"),),
             body=UPLOAD,
         ),
-        Workload("template", "template with 20 rows", "/template", template_page().encode()),
+        Workload("template", "template with 20 rows", "/template", page()),
         Workload("def", "`def` view", "/def", GREETING.encode()),
         Workload(
             *("session", "session read and written", "/visit", b"visit 2"),
             first_answer=b"visit 1",
             app="with_session",
         ),
-        Workload("static10k", "static file of 10 KB", "/static/10k.bin", FILE[: 10 * 1024]),
-        Workload("static1m", "static file of 1 MB", "/static/1m.bin", FILE[: 1024 * 1024]),
+        Workload("static10k", "static file of 10 KB", "/static/10k.bin", noise(STATIC["10k.bin"])),
+        Workload("static1m", "static file of 1 MB", "/static/1m.bin", noise(STATIC["1m.bin"])),
         Workload(*("stream", "stream of 100 chunks", "/stream", CHUNK * CHUNKS), awaits_end=True),
         Workload(
             *("hooks", "before and after hooks", "/", GREETING.encode()),

@@ -27,7 +27,7 @@ from blacksheep.settings.html import html_settings
 from blacksheep.settings.json import json_settings
 from jinja2 import FileSystemLoader
 
-from bench.workloads import (
+from bench.contents import (
     CHUNK,
     CHUNKS,
     DOCUMENT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from bench.workloads import (
+from bench.contents import (
     CHUNK,
     CHUNKS,
     DOCUMENT,

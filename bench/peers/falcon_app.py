@@ -11,7 +11,7 @@ from falcon.asgi import App, Request, Response, WebSocket
 from falcon.media import JSONHandler
 from jinja2 import Environment, FileSystemLoader
 
-from bench.workloads import (
+from bench.contents import (
     CHUNK,
     CHUNKS,
     DOCUMENT,

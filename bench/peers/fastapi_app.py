@@ -12,8 +12,7 @@ from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel
 from starlette.middleware.sessions import SessionMiddleware
 
-from bench.peers.starlette_app import Hooks
-from bench.workloads import (
+from bench.contents import (
     CHUNK,
     CHUNKS,
     DOCUMENT,
@@ -27,6 +26,7 @@ from bench.workloads import (
     received,
     static_folder,
 )
+from bench.peers.starlette_app import Hooks
 
 
 class Note(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask, Response, render_template, request, session
 
-from bench.workloads import (
+from bench.contents import (
     CHUNK,
     CHUNKS,
     DOCUMENT,

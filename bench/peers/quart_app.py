@@ -7,7 +7,7 @@ from typing import Any
 
 from quart import Quart, Response, render_template, request, session, websocket
 
-from bench.workloads import (
+from bench.contents import (
     CHUNK,
     CHUNKS,
     DOCUMENT,

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from jinja2 import Environment, FileSystemLoader
 
-from bench.workloads import (
+from bench.contents import (
     CHUNK,
     CHUNKS,
     DOCUMENT,

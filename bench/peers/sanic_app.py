@@ -10,7 +10,7 @@ from sanic import Request, Sanic, Websocket
 from sanic.exceptions import NotFound
 from sanic.response import HTTPResponse, html, json, text
 
-from bench.workloads import (
+from bench.contents import (
     CHUNK,
     CHUNKS,
     DOCUMENT,
