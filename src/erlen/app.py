@@ -26,7 +26,7 @@ from .config import DEFAULTS, Config, ConfigAttribute
 from .connections import Limits
 from .context import AppGlobals, Context
 from .decorators import template_decorator
-from .elsewhere import APP, missing, refuse_overrides
+from .elsewhere import APP, QUART, missing, refuse_overrides
 from .entry import Others, entrance, guard
 from .errors import SetupAssertionError, SetupValueError
 from .exceptions import Aborter, BadHost, HTTPException, InternalServerError
@@ -168,7 +168,7 @@ class App(Registrar, Starlette):
         # WHY: a checker that saw it would take any misspelt attribute for one that is there.
 
         def __getattr__(self, name):
-            raise missing(self, name, APP)
+            raise missing(self, name, {**APP, **QUART})
 
     # -- what subclasses replace -----------------------------------------------------------
 

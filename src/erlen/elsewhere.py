@@ -1,4 +1,4 @@
-"""Names of Flask's that are not here, and what to write instead. Texts only; knows no class.
+"""Names of Flask and Quart that are not here, and what to write instead. Knows texts only.
 
 An app, a blueprint, a request and a response ask this when a name is missing, so that the error
 teaches; and when a subclass defines one, because nothing here would ever call it.
@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import SetupTypeError, place_of
 
-__all__ = ["APP", "BLUEPRINT", "REQUEST", "RESPONSE", "missing", "refuse_overrides"]
+__all__ = ["APP", "BLUEPRINT", "QUART", "REQUEST", "RESPONSE", "missing", "refuse_overrides"]
 
 
 def _all(names: str, advice: str) -> dict[str, str]:
@@ -53,6 +53,18 @@ APP: Mapping[str, str] = {
     "make_shell_context": "add names with @app.shell_context_processor",
 }
 """What an app in Flask has beside what it has here, and what to write instead."""
+
+QUART: Mapping[str, str] = {
+    "asgi_app": "the app itself is the ASGI app; app.add_middleware(...) puts something around it",
+    "ensure_async": "functions of both colours are taken everywhere, as they are",
+    "sync_to_async": "use await run_sync(function)(...)",
+    "test_app": "app.test_client() starts and stops the app; so does async with app.serving()",
+    **_all(
+        "background_tasks shutdown_event",
+        "shutdown waits for what app.add_background_task() began; @app.after_serving runs then",
+    ),
+}
+"""What an app in Quart has beside that."""
 
 BLUEPRINT: Mapping[str, str] = {
     **{name: text.replace("app.", "blueprint.") for name, text in _TABLES.items()},
@@ -106,7 +118,7 @@ def missing(thing: object, name: str, table: Mapping[str, str]) -> AttributeErro
     """Return the error for the attribute *name*, which *thing* does not have."""
     text = f"{type(thing).__name__!r} object has no attribute {name!r}"
     if advice := table.get(name):
-        text = f"{text} as in Flask: {advice}."
+        text = f"{text}: {advice}."
     return AttributeError(text, name=name, obj=thing)
 
 
@@ -119,5 +131,5 @@ def refuse_overrides(cls: type[Any], table: Mapping[str, str]) -> None:
         value = vars(cls)[name]
         where = place_of(value) if callable(value) else f"{cls.__qualname__}.{name}"
         raise SetupTypeError(
-            f"{where} would never be used: Flask's {name!r} does not exist here ({table[name]})."
+            f"{where} would never be used: there is no {name!r} here ({table[name]})."
         )

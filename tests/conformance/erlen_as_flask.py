@@ -25,7 +25,7 @@ from erlen.json.provider import DefaultJSONProvider
 
 
 class Switched(DefaultJSONProvider):
-    """JSON with Flask's order of keys and dates; see docs/differences.md."""
+    """JSON with Flask's order of keys and dates; see docs/coming-from-flask.md."""
 
     sort_keys = True
     dates = "http"

@@ -1,11 +1,11 @@
-"""A name of Flask's that is not here is answered with what to write instead."""
+"""A name that is not here, but in Flask or Quart, is answered with what to write instead."""
 
 from __future__ import annotations
 
 import pytest
 
 from erlen import Blueprint, Erlen, Request, Response, SetupError
-from erlen.elsewhere import APP, BLUEPRINT, REQUEST, RESPONSE
+from erlen.elsewhere import APP, BLUEPRINT, QUART, REQUEST, RESPONSE
 
 
 def things():
@@ -16,7 +16,7 @@ def things():
     }
 
 
-TABLES = {"app": APP, "blueprint": BLUEPRINT, "request": REQUEST, "response": RESPONSE}
+TABLES = {"app": {**APP, **QUART}, "blueprint": BLUEPRINT, "request": REQUEST, "response": RESPONSE}
 NAMES = [(kind, name) for kind, table in TABLES.items() for name in table]
 
 
@@ -64,6 +64,14 @@ def test_the_request_teaches_through_its_proxy():
 def test_a_subclass_that_defines_what_nobody_calls_is_refused(base, name, advice):
     with pytest.raises(SetupError, match=f"would never be used.*{name}.*{advice}"):
         type("Mine", (base,), {name: lambda self: None})
+
+
+def test_a_subclass_may_have_methods_that_quart_has_for_other_things():
+    class Mine(Erlen):
+        def test_app(self):
+            return "mine"
+
+    assert Mine(__name__).test_app() == "mine"
 
 
 def test_the_refusal_names_the_line_of_a_method():
