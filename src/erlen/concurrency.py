@@ -77,9 +77,10 @@ def on_loop() -> bool:
     True on the thread of the serving loop, but for steps marked ``inline=True``.
     """
     context = current.get()
-    if context is not None:
-        return context.on_its_loop and not context.inline
-    return _running_loop() is not None
+    here = _running_loop()
+    if context is None:
+        return here is not None
+    return here is not None and here is context.loop and not context.inline
 
 
 def _running_loop() -> AbstractEventLoop | None:

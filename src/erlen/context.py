@@ -120,7 +120,6 @@ class Context(Generic[AppT]):
     kind: str = "app"
     owner: Owner | None = None
     owner_thread: int | None = None
-    inline: bool = False
     admitted: bool = False
     is_task: bool = False
     is_copy: bool = False
@@ -152,7 +151,7 @@ class Context(Generic[AppT]):
         self.params = params
         self.error = error
         self.connection: Connection | None = None
-        self.closed = False
+        self.closed = self.inline = False
         self.untidy = False
         try:
             self.loop: AbstractEventLoop | None = get_running_loop()

@@ -50,7 +50,7 @@ from .headers import (
 )
 from .parts import Parts, Splitter, SyncPart
 from .registry import Rule
-from .streams import Inbox
+from .streams import Inbox, Turn
 from .timeouts import Within
 from .typing import Message, Receive, Scope
 from .uploads import SyncUploadFile, UploadFile
@@ -77,13 +77,16 @@ class Limit(Generic[T]):
         self._name = name
 
     def __get__(self, request: Any, owner: Any = None) -> T:
-        own = request.__dict__
-        return cast(
-            T, own[self._name] if self._name in own else getattr(request.limits, self._name)
-        )
+        own: dict[str, T] | None = request.own_limits
+        if own is not None and self._name in own:
+            return own[self._name]
+        value: T = getattr(request.limits, self._name)
+        return value
 
     def __set__(self, request: Any, value: T) -> None:
-        request.__dict__[self._name] = value
+        if request.own_limits is None:
+            request.own_limits = {}
+        request.own_limits[self._name] = value
 
 
 class Request(Connection):
@@ -107,8 +110,9 @@ class Request(Connection):
     for it; ``None`` takes it as slow as it comes."""
 
     # PERF: most requests have no body, so what becomes of it has its defaults here.
+    own_limits: dict[str, Any] | None = None
     _inbox: Inbox | None = None
-    _arriving: asyncio.Lock | None = None
+    _arriving: Turn | None = None
     _received = 0
     _waited = 0.0  # seconds
     _silence = 0.0  # seconds since the last piece
@@ -307,7 +311,8 @@ class Request(Connection):
             self._need_body()
             return self._data(cache, as_text)
 
-        return cast("Awaitable[Any]", self._face(name, start, plain))
+        facing: Awaitable[Any] = self._face(name, start, plain)
+        return facing
 
     @property
     def data(self) -> Awaitable[bytes]:
@@ -341,7 +346,8 @@ class Request(Connection):
                 self._need_body()
             return self._load_json(silent, cache)
 
-        return cast("Awaitable[Any]", self._face(name, start, plain))
+        facing: Awaitable[Any] = self._face(name, start, plain)
+        return facing
 
     @property
     def json(self) -> Awaitable[Any]:
@@ -461,11 +467,15 @@ class Request(Connection):
             self._inbox = Inbox(self._receive)
         return self._inbox
 
-    def _once(self) -> asyncio.Lock:
-        """Return what lets one read the body when several tasks ask for it."""
-        if self._arriving is None:
-            self._arriving = asyncio.Lock()
-        return self._arriving
+    async def _begin(self) -> Turn:
+        """Let one read the body when several tasks ask for it; the turn has to be ended."""
+        turn = self._arriving
+        if turn is None:
+            turn = self._arriving = Turn()
+        elif turn.taken:
+            await turn.wait()
+        turn.taken = True
+        return turn
 
     async def prefetch(self, *, spool: bool = True) -> None:
         """Read the whole body, into memory or, if it is large and *spool* is true, a file.
@@ -476,16 +486,22 @@ class Request(Connection):
         """
         if self._is_here:
             return
-        async with self._once():
+        turn = await self._begin()
+        try:
             if not self._is_here:
                 await self._read_all(spool)
+        finally:
+            turn.end()
 
     async def _read_all(self, spool: bool) -> None:
         parts = self._parts = self._parts or []
-        async for chunk in self._chunks():
-            parts.append(chunk)
-            if spool and self._received > _IN_MEMORY:
-                await to_thread(self._write_parts)
+        inbox = self._check_announced()
+        while not inbox.complete:
+            if chunk := await self._piece(inbox):
+                parts.append(chunk)
+                if spool and self._received > _IN_MEMORY:
+                    await to_thread(self._write_parts)
+                self._check_size(self._received)
         if self._spool is None:
             self._body = b"".join(parts) if len(parts) != 1 else parts[0]
         else:
@@ -503,23 +519,28 @@ class Request(Connection):
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield what arrives; the limit counts received bytes, whatever was announced."""
-        announced = self.content_length
-        if announced is not None:
-            self._check_size(announced)
-        self._check_size(self._received)
-        inbox = self._mailbox
+        inbox = self._check_announced()
         while not inbox.complete:
-            patience = self._patience()
-            if patience is None:
-                message = await inbox.take()
-            else:
-                message = await self._take_within(patience, inbox)
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnected("The client left before its request was complete.")
-            if chunk := message.get("body", b""):
-                self._received += len(chunk)
+            if chunk := await self._piece(inbox):
                 yield chunk
                 self._check_size(self._received)
+
+    def _check_announced(self) -> Inbox:
+        """Refuse at once what is announced as too long; return where it comes from."""
+        self._check_size(max(self.content_length or 0, self._received))
+        return self._mailbox
+
+    async def _piece(self, inbox: Inbox) -> bytes:
+        patience = self._patience() if self._waited else self.body_timeout
+        if patience is None:
+            message = await inbox.take()
+        else:
+            message = await self._take_within(patience, inbox)
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected("The client left before its request was complete.")
+        chunk: bytes = message.get("body", b"")
+        self._received += len(chunk)
+        return chunk
 
     def _patience(self) -> float | None:
         """Return how many seconds the next piece has to arrive; ``None``: all it wants.
@@ -531,8 +552,8 @@ class Request(Connection):
         if limit is None:
             return None
         patience = limit - self._silence
-        if self.body_min_rate:
-            patience = min(patience, limit + self._received / self.body_min_rate - self._waited)
+        if rate := self.body_min_rate:
+            patience = min(patience, limit + self._received / rate - self._waited)
         return patience
 
     async def _take_within(self, patience: float, inbox: Inbox) -> Message:
@@ -542,9 +563,11 @@ class Request(Connection):
         except TimeoutError:
             raise RequestTimeout(self._why_too_late(patience)) from None
         finally:
-            self._waited += arriving.waited
-            self._silence += arriving.waited
-        self._silence = 0.0
+            if arriving.waited:
+                self._waited += arriving.waited
+                self._silence += arriving.waited
+        if self._silence:
+            self._silence = 0.0
         return message
 
     def _why_too_late(self, patience: float) -> str:
@@ -586,8 +609,11 @@ class Request(Connection):
 
     async def _load_form(self) -> Form:
         if self._form is None:
-            async with self._once():
+            turn = await self._begin()
+            try:
                 await self._load_form_once()
+            finally:
+                turn.end()
         return cast(Form, self._form)
 
     async def _load_form_once(self) -> None:

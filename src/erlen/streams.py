@@ -11,22 +11,71 @@ from typing import Any, cast
 from .concurrency import to_thread
 from .typing import Message, Receive, Scope, Send
 
-__all__ = ["Chunks", "Departed", "Departure", "Inbox", "encode", "reporting", "tells_departure"]
+__all__ = [
+    "Chunks",
+    "Departed",
+    "Departure",
+    "Inbox",
+    "Turn",
+    "encode",
+    "reporting",
+    "tells_departure",
+]
 
 _AHEAD = 64 * 1024
 """Bytes of a body that are kept for whoever reads it later, while a stream is sent."""
 
 
-class Inbox:
+class Turn:
+    """Lets one task at a time do something: a lock that costs nothing while nobody waits.
+
+    Used as ``if turn.taken: await turn.wait()``, ``turn.taken = True``, and :meth:`end`.
+    """
+
+    __slots__ = ("_waiting", "taken")
+
+    def __init__(self) -> None:
+        self.taken = False
+        self._waiting: deque[asyncio.Future[None]] | None = None
+
+    async def wait(self) -> None:
+        """Wait until nobody has the turn; who waited longest is asked first."""
+        if self._waiting is None:
+            self._waiting = deque()
+        while self.taken:
+            asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(asked)
+            try:
+                await asked
+            except asyncio.CancelledError:
+                if asked.done() and not asked.cancelled():
+                    self._ask()  # it was our turn, and we do not take it
+                raise
+
+    def end(self) -> None:
+        """Give the turn up."""
+        self.taken = False
+        if self._waiting:
+            self._ask()
+
+    def _ask(self) -> None:
+        while not self.taken and self._waiting:
+            asked = self._waiting.popleft()
+            if not asked.done():
+                asked.set_result(None)
+                return
+
+
+class Inbox(Turn):
     """The messages of one request, for its body and for whoever waits that its client leaves."""
 
-    __slots__ = ("_emptied", "_kept", "_receive", "_turn", "complete", "left")
+    __slots__ = ("_emptied", "_kept", "_receive", "complete", "left")
 
     def __init__(self, receive: Receive) -> None:
+        super().__init__()
         self._receive = receive
-        self._turn = asyncio.Lock()
-        self._emptied = asyncio.Event()
-        self._kept: deque[Message] = deque()
+        self._kept: deque[Message] | None = None
+        self._emptied: asyncio.Event | None = None
         self.complete = False
         """Whether the last piece of the body was taken."""
         self.left = False
@@ -35,15 +84,16 @@ class Inbox:
     async def take(self) -> Message:
         """Return the next message; of a client that has left, that it has, again and again."""
         if not self._kept:
-            async with self._turn:
-                if not self._kept:
-                    return self._taken(await self._next())
+            if self.taken:
+                await self.wait()
+            if not self._kept:
+                return self._counted(await self._next())
         message = self._kept.popleft()
-        if not self._kept:
+        if not self._kept and self._emptied is not None:
             self._emptied.set()
-        return self._taken(message)
+        return self._counted(message)
 
-    def _taken(self, message: Message) -> Message:
+    def _counted(self, message: Message) -> Message:
         if message["type"] == "http.request" and not message.get("more_body", False):
             self.complete = True
         return message
@@ -51,21 +101,28 @@ class Inbox:
     async def _next(self) -> Message:
         if self.left:
             return {"type": "http.disconnect"}
-        message = await self._receive()
+        self.taken = True
+        try:
+            message = await self._receive()
+        finally:
+            self.end()
         self.left = message["type"] == "http.disconnect"
         return message
 
     async def until_disconnect(self) -> Message:
         """Wait until the client leaves. A little of a body that nobody reads is kept."""
+        if self._kept is None or self._emptied is None:
+            self._kept, self._emptied = deque(), asyncio.Event()
         while True:
             if sum(len(message.get("body", b"")) for message in self._kept) > _AHEAD:
                 self._emptied.clear()
                 await self._emptied.wait()
-            async with self._turn:
-                message = await self._next()
-                if message["type"] == "http.disconnect":
-                    return message
-                self._kept.append(message)
+            if self.taken:
+                await self.wait()
+            message = await self._next()
+            if message["type"] == "http.disconnect":
+                return message
+            self._kept.append(message)
 
 
 class Departed(Exception):

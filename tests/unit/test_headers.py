@@ -197,7 +197,7 @@ def test_headers_of_a_request_cannot_be_changed(name):
 def test_a_header_of_very_many_is_found_in_as_many_steps_as_one_of_many(name):
     many = RequestHeaders([(b"x-%d" % n, b"") for n in range(50)])
     very_many = RequestHeaders([(b"x-%d" % n, b"") for n in range(5000)])
-    many.get("x-1"), very_many.get("x-1")
+    many.get("x-4"), many.get(name), very_many.get("x-1")
 
     assert steps_of(very_many.get, name) <= steps_of(many.get, "x-4")
 

@@ -155,11 +155,12 @@ class RequestHeaders(HeadersView):
     :meth:`getlist` both.
     """
 
-    __slots__ = ("_first", "_given")
+    __slots__ = ("_first", "_given", "_looked")
 
     def __init__(self, raw: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self._given = raw if isinstance(raw, list) else list(raw)
         self._first: dict[bytes, bytes] | None = None
+        self._looked = False
 
     if not TYPE_CHECKING:  # pragma: no branch
         # WHY: a checker that saw it would take any misspelt attribute for one that is there.
@@ -182,9 +183,10 @@ class RequestHeaders(HeadersView):
         first = self._first
         if first is None:
             given = self._given
-            # PERF: most requests are asked for one or two headers. Finding one among eight takes
-            # 0.3 us; the dictionary pays when there are more than any browser sends.
-            if len(given) <= _MOST_SEARCHED:
+            # PERF: many requests are asked for one header. Finding it among eight takes 0.3 us;
+            # the dictionary pays with the second, or with more than any browser sends.
+            if not self._looked and len(given) <= _MOST_SEARCHED:
+                self._looked = True
                 size = len(wanted)
                 for key, value in given:
                     if len(key) == size and key.lower() == wanted:
