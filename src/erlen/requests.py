@@ -77,16 +77,16 @@ class Limit(Generic[T]):
         self._name = name
 
     def __get__(self, request: Any, owner: Any = None) -> T:
-        own: dict[str, T] | None = request.own_limits
+        own: dict[str, T] | None = request._own_limits
         if own is not None and self._name in own:
             return own[self._name]
         value: T = getattr(request.limits, self._name)
         return value
 
     def __set__(self, request: Any, value: T) -> None:
-        if request.own_limits is None:
-            request.own_limits = {}
-        request.own_limits[self._name] = value
+        if request._own_limits is None:
+            request._own_limits = cast("dict[str, Any]", {})
+        request._own_limits[self._name] = value
 
 
 class Request(Connection):
@@ -110,7 +110,7 @@ class Request(Connection):
     for it; ``None`` takes it as slow as it comes."""
 
     # PERF: most requests have no body, so what becomes of it has its defaults here.
-    own_limits: dict[str, Any] | None = None
+    _own_limits: dict[str, Any] | None = None
     _inbox: Inbox | None = None
     _arriving: Turn | None = None
     _received = 0

@@ -29,7 +29,8 @@ _AHEAD = 64 * 1024
 class Turn:
     """Lets one task at a time do something: a lock that costs nothing while nobody waits.
 
-    Used as ``if turn.taken: await turn.wait()``, ``turn.taken = True``, and :meth:`end`.
+    Whoever finds it ``taken`` has to :meth:`wait`; else it is taken by saying so. Each turn
+    ends with :meth:`end`, which hands it to who waited longest.
     """
 
     __slots__ = ("_waiting", "taken")
@@ -39,31 +40,26 @@ class Turn:
         self._waiting: deque[asyncio.Future[None]] | None = None
 
     async def wait(self) -> None:
-        """Wait until nobody has the turn; who waited longest is asked first."""
+        """Wait for the turn, and have it."""
         if self._waiting is None:
             self._waiting = deque()
-        while self.taken:
-            asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(asked)
-            try:
-                await asked
-            except asyncio.CancelledError:
-                if asked.done() and not asked.cancelled():
-                    self._ask()  # it was our turn, and we do not take it
-                raise
+        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(asked)
+        try:
+            await asked
+        except asyncio.CancelledError:
+            if asked.done() and not asked.cancelled():
+                self.end()  # it was our turn already
+            raise
 
     def end(self) -> None:
         """Give the turn up."""
-        self.taken = False
-        if self._waiting:
-            self._ask()
-
-    def _ask(self) -> None:
-        while not self.taken and self._waiting:
+        while self._waiting:
             asked = self._waiting.popleft()
             if not asked.done():
                 asked.set_result(None)
                 return
+        self.taken = False
 
 
 class Inbox(Turn):
@@ -86,8 +82,12 @@ class Inbox(Turn):
         if not self._kept:
             if self.taken:
                 await self.wait()
-            if not self._kept:
-                return self._counted(await self._next())
+            self.taken = True
+            try:
+                if not self._kept:
+                    return self._counted(await self._next())
+            finally:
+                self.end()
         message = self._kept.popleft()
         if not self._kept and self._emptied is not None:
             self._emptied.set()
@@ -101,11 +101,7 @@ class Inbox(Turn):
     async def _next(self) -> Message:
         if self.left:
             return {"type": "http.disconnect"}
-        self.taken = True
-        try:
-            message = await self._receive()
-        finally:
-            self.end()
+        message = await self._receive()
         self.left = message["type"] == "http.disconnect"
         return message
 
@@ -119,10 +115,14 @@ class Inbox(Turn):
                 await self._emptied.wait()
             if self.taken:
                 await self.wait()
-            message = await self._next()
-            if message["type"] == "http.disconnect":
-                return message
-            self._kept.append(message)
+            self.taken = True
+            try:
+                message = await self._next()
+                if message["type"] == "http.disconnect":
+                    return message
+                self._kept.append(message)
+            finally:
+                self.end()
 
 
 class Departed(Exception):
