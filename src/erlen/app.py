@@ -32,6 +32,7 @@ from .errors import SetupAssertionError, SetupValueError
 from .exceptions import Aborter, BadHost, HTTPException, InternalServerError
 from .forwarding import Hops
 from .hosts import host_is_trusted, host_is_valid
+from .inflight import InFlight
 from .json import DefaultJSONProvider, JSONProvider
 from .lifespan import Serving, Tasks, serving
 from .logs import logger_named, printable
@@ -153,6 +154,8 @@ class App(Registrar, Starlette):
         self.shell_context_processors: list[Callable[[], dict[str, Any]]] = []
         self.url_build_error_handlers: list[Callable[..., Any]] = []
         self.tasks = Tasks(cast(Any, self))
+        self.in_flight = InFlight()
+        self._in_flight: dict[Any, InFlight] = {}
         self._pools: weakref.WeakKeyDictionary[Any, WorkerPool] = weakref.WeakKeyDictionary()
         self._logger: logging.Logger | None = None
         self._jinja_env: Environment | None = None
@@ -324,6 +327,33 @@ class App(Registrar, Starlette):
             pool = WorkerPool(size=config["SYNC_WORKERS"], queue=config["SYNC_QUEUE"])
             self._pools[loop] = pool
         return pool
+
+    def in_flight_here(self) -> InFlight:
+        """Return what is being served on this loop, which is where the next request may be."""
+        loop = asyncio.get_running_loop()
+        here = self._in_flight.get(loop)
+        if here is None:
+            for closed in [loop for loop in self._in_flight if loop.is_closed()]:
+                del self._in_flight[closed]
+            here = self._in_flight[loop] = InFlight(loop)
+        self.in_flight = here
+        return here
+
+    @property
+    def shutdown_grace(self) -> float:
+        """Seconds that open requests have to end by themselves when the server stops."""
+        grace = self.config["SHUTDOWN_GRACE"]
+        if grace is None:
+            return 0.5 if self.debug else 3.0
+        return float(grace)
+
+    def begin_drain(self) -> None:
+        """Refuse new work, and end what is served when ``SHUTDOWN_GRACE`` is over.
+
+        Called by itself when the process gets SIGINT or SIGTERM, and when the lifespan ends.
+        Call it, on the event loop, where a server is told to stop in another way.
+        """
+        self.in_flight_here().begin_drain(self.shutdown_grace)
 
     async def close_worker_pool(self) -> None:
         """Let the threads of this loop end; a call that does not end is told of in the log."""

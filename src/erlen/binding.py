@@ -211,6 +211,7 @@ async def hop(context: Context[Any], call: Callable[..., Any], *, early: bool = 
         finally:
             context.owner = context.owner_thread = None
 
+    context.threads += 1
     try:
         if lent is not None:
             return await lent.call(work, early=early)
@@ -219,4 +220,5 @@ async def hop(context: Context[Any], call: Callable[..., Any], *, early: bool = 
     except PoolFull as error:
         raise ServiceUnavailable(retry_after=1) from error
     finally:
+        context.threads -= 1
         adopt(variables)

@@ -216,7 +216,7 @@ class _Job:
         except CancelledError:
             self.taken.put(False)
             interrupt()
-            while self.started and not self.done:
+            while self.started and not self.done and not _is_forsaken():
                 self.future = asyncio.get_running_loop().create_future()
                 try:
                     await self.future
@@ -554,7 +554,7 @@ class Relay(AsyncIterator[Any]):
         cancelled: CancelledError | None = None
         if not self._exhausted:
             interrupt()
-        while not self._finished.is_set():
+        while not self._finished.is_set() and not _is_forsaken():
             try:
                 await self._finished.wait()
             except CancelledError as error:
@@ -572,6 +572,11 @@ def interrupt() -> None:
     owner: Owner | None = getattr(current.get(), "owner", None)
     if owner is not None:
         owner.interrupt()
+
+
+def _is_forsaken() -> bool:
+    """Say whether nobody waits any more for the threads of this request."""
+    return getattr(current.get(), "forsaken", False)
 
 
 def _nothing() -> None:
@@ -617,9 +622,13 @@ async def to_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     try:
         if here is None:
             return await asyncio.get_running_loop().run_in_executor(None, call)
-        if here.owner is not None and here.owner.waits:
-            return cast(T, await here.owner.call(call))
-        return cast(T, await here.app.worker_pool.run(call, admitted=True))
+        here.threads += 1
+        try:
+            if here.owner is not None and here.owner.waits:
+                return cast(T, await here.owner.call(call))
+            return cast(T, await here.app.worker_pool.run(call, admitted=True))
+        finally:
+            here.threads -= 1
     finally:
         adopt(variables)
 

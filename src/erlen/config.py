@@ -83,6 +83,10 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "BODY_TIMEOUT": 60,
         # Bytes a second that a body comes with on average, BODY_TIMEOUT aside; None: any.
         "BODY_MIN_RATE": 500,
+        # Methods whose views are cancelled when their client has left; True: all of them.
+        "CANCEL_ON_DISCONNECT": ("GET", "HEAD"),
+        # Seconds that open requests have when the server stops; None: 3, or 0.5 when DEBUG.
+        "SHUTDOWN_GRACE": None,
         # Seconds that background tasks have to finish at shutdown before they are cancelled.
         "BACKGROUND_TASK_SHUTDOWN_TIMEOUT": 5,
         # Largest number of threads that run def views and hooks.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from asyncio import AbstractEventLoop, get_running_loop
+from asyncio import AbstractEventLoop, Task, get_running_loop
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from inspect import isawaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-from .concurrency import Owner, Pending, ensure_sync, wait_for
+from .concurrency import Owner, ensure_sync, wait_for
 from .connections import Connection
 from .errors import ContextError
 from .exceptions import HTTPException
@@ -124,8 +124,23 @@ class Context(Generic[AppT]):
     is_task: bool = False
     is_copy: bool = False
     torn_down: bool = False
+    stage: str | None = None
+    """``"view"``, ``"first piece"`` or ``"body"``: what may be cancelled. ``None``: the rest."""
+    threads: int = 0
+    """How many calls run in threads for this."""
+    is_slow: bool = False
+    watcher: Task[None] | None = None
+    """What waits for the client to leave, of a request that takes long."""
+    client_left: bool = False
+    is_drained: bool = False
+    """Whether this was ended because the server stops."""
+    forsaken: bool = False
+    """Whether a thread serves this on its own, because nobody waits for it any more."""
+    cancels: int = 0
+    """How many of the cancels of its task are ours."""
+    sending: Any = None
+    """The response, while it is sent piece by piece."""
     unhandled: BaseException | None = None
-    raised: BaseException | None = None
     opened: Any = _UNOPENED
     flashes: list[tuple[str, Any]] | None = None
     after: list[Callable[..., Any]] | None = None
@@ -394,6 +409,12 @@ class Context(Generic[AppT]):
                 if appcontext_popped.receivers:
                     await announce(appcontext_popped, self.app)
 
+    def end_watch(self) -> None:
+        """Do not wait any more for the client to leave."""
+        watcher, self.watcher = self.watcher, None
+        if watcher is not None:
+            watcher.cancel()
+
     # -- copies and resources --------------------------------------------------------------
 
     def copy(self) -> Context[AppT]:
@@ -422,44 +443,28 @@ class Context(Generic[AppT]):
     def enter(self, manager: AbstractContextManager[Any] | AbstractAsyncContextManager[Any]) -> Any:
         """Enter *manager* now and leave it at teardown, with the view's exception.
 
-        An async manager is awaited in ``async def`` code and entered at once in ``def`` code,
-        where one that is both is entered as a plain one. It is left where it was entered: on
-        the loop, or in the thread of the request.
-
-        :raises ContextError: when the request is over.
+        An async manager is awaited in ``async def`` code and entered at once in ``def`` code.
         """
-        if self.closed or self.torn_down:
-            raise ContextError(OVER)
         self.untidy = True
         if self.exits is None:
             self.exits = []
-        plain = isinstance(manager, AbstractContextManager)
-        if isinstance(manager, AbstractAsyncContextManager) and (self.on_its_loop or not plain):
+        if isinstance(manager, AbstractAsyncContextManager):
             return self._enter_async(manager)
-        value = cast("AbstractContextManager[Any]", manager).__enter__()
-        leave = manager.__exit__
-        self.exits.append(_on_loop(leave) if self.on_its_loop else leave)
+        value = manager.__enter__()
+        self.exits.append(manager.__exit__)
         return value
 
     def _enter_async(self, manager: AbstractAsyncContextManager[Any]) -> Any:
         async def start() -> Any:
             value = await manager.__aenter__()
-            cast("list[Any]", self.exits).append(_on_loop(manager.__aexit__))
+            cast("list[Any]", self.exits).append(manager.__aexit__)
             return value
 
-        return Pending("request.enter(...)", start) if self.on_its_loop else wait_for(start)
+        return start() if self.on_its_loop else wait_for(start)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
         return f"<{state} context of {self.app.name!r}: {self.connection or self.kind}>"
-
-
-def _on_loop(leave: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    async def leave_on_loop(*error: Any) -> Any:
-        value = leave(*error)
-        return await value if isawaitable(value) else value
-
-    return leave_on_loop
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:

@@ -6,6 +6,8 @@ given: a bound method there would keep the app alive for ever.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
@@ -17,14 +19,16 @@ from starlette.websockets import WebSocketDisconnect as StarletteWebSocketDiscon
 
 from .concurrency import on_loop
 from .context import Context
-from .exceptions import Forbidden, HTTPException
+from .exceptions import Forbidden, HTTPException, ServiceUnavailable, error_response
 from .forwarding import forward
 from .hosts import same_origin
+from .inflight import current_task
 from .lifespan import run_lifespan
 from .logs import printable
 from .pipeline import Handler, Pipelines
 from .proxies import current
 from .results import Foreign
+from .timeouts import Within
 from .typing import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Others", "entrance", "guard"]
@@ -34,6 +38,9 @@ _NO_ASYNCIO = (
     "Erlen runs on asyncio, and there is no event loop of asyncio here. Choose a server, or a"
     " worker of your server, that runs asyncio or uvloop."
 )
+
+_LAST_WORDS = 0.2
+"""Seconds that a client has to take the end of a response when the server stops."""
 
 
 class Others(NamedTuple):
@@ -117,14 +124,26 @@ def entrance(*, guarded: bool) -> ASGIApp:
                 _name_route(scope, route, failure)
             # A server may run one request in the variables of another, so the variable is set
             # here whatever it holds, and never reset by its token.
+            flights = app.in_flight
+            if flights.loop is not context.loop or not flights.looking:
+                flights = app.in_flight_here()
+                if not flights.admit():
+                    return await _refuse(context)
+            flights.active[context] = current_task(context.loop)
             outer = current.get()
             current.set(context)
             try:
                 await handler(context)
+            except CancelledError:
+                if not flights.ended(context):
+                    raise
+                if context.is_drained:
+                    await _say_goodbye(context)
             finally:
+                over = flights.active.pop(context, None) is not None or flights.settle(context)
                 if "erlen.keep" in scope:
                     scope["erlen.keep"](context)
-                else:
+                elif over:
                     context.closed = True
                 current.set(None if outer is None or outer.closed else outer)
         except Exception as unhandled:
@@ -141,7 +160,39 @@ async def _serve_other(app: Any, kind: str, scope: Scope, receive: Receive, send
         raise RuntimeError(f"The ASGI server asks for {kind!r}, which is not served here.")
     if not on_loop():
         raise RuntimeError(_NO_ASYNCIO)
-    await run_lifespan(scope, receive, send, app.serving(), app.log_problem)
+    await run_lifespan(app, scope, receive, send)
+
+
+async def _refuse(context: Context[Any]) -> None:
+    """Answer without the app, which is about to end: a 503, or 1012 for a websocket."""
+    scope, receive, send = context.scope, context.receive, context.send
+    if context.kind == "websocket":
+        await send({"type": "websocket.close", "code": 1012, "reason": ""})
+        return
+    headers = {name.lower(): value for name, value in scope["headers"]}
+    texts = [headers.get(name, b"").decode("latin-1") for name in (b"accept", b"content-type")]
+    error = ServiceUnavailable("The server stops. Please try again in a moment.", retry_after=1)
+    scope["erlen.sent"] = "http.response.start"
+    response = error_response(error, context.app.errors, *texts)
+    if scope.get("http_version", "1.1").startswith("1"):
+        response.headers["connection"] = "close"
+    await response(scope, receive, send)
+
+
+async def _say_goodbye(context: Context[Any]) -> None:
+    """End the response of a request that was ended because the server stops.
+
+    A stream that could go on for ever is complete wherever it ends. Another body is not, and
+    its connection has to be closed by the server.
+    """
+    goodbye: Awaitable[None] | None = None
+    if context.kind == "http" and "erlen.sent" not in context.scope:
+        goodbye = _refuse(context)
+    elif getattr(context.sending, "is_endless", False):
+        goodbye = context.send({"type": "http.response.body", "body": b"", "more_body": False})
+    if goodbye is not None:
+        with suppress(TimeoutError, OSError, CancelledError):
+            await Within(goodbye, _LAST_WORDS)
 
 
 def _name_route(scope: Scope, route: BaseRoute | None, failure: HTTPException | None) -> None:

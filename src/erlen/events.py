@@ -108,6 +108,7 @@ class EventStream(_Stream):
 
     default_mimetype = "text/event-stream"
     head_first = True
+    is_endless = True
 
     def __init__(
         self,

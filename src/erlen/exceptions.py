@@ -548,6 +548,21 @@ def problem_response(error: HTTPException) -> Response:
     return Response(body, error.code, headers, content_type="application/problem+json")
 
 
+def error_response(
+    error: HTTPException, shown: str, accept: str | None, content_type: str | None
+) -> Response:
+    """Return the page or the problem document of *error*.
+
+    *shown* is ``"html"``, ``"problem"``, or ``"auto"``: as a client prefers that sent these
+    headers.
+    """
+    if error.response is not None or shown == "html":
+        return error.get_response()
+    if shown == "problem" or prefers_json(accept, content_type):
+        return problem_response(error)
+    return error.get_response()
+
+
 def prefers_json(accept: str | None, content_type: str | None) -> bool:
     """Say whether a client would rather read JSON than HTML.
 

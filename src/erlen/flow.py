@@ -24,8 +24,7 @@ from .exceptions import (
     InternalServerError,
     RequestRedirect,
     default_exceptions,
-    prefers_json,
-    problem_response,
+    error_response,
 )
 from .logs import printable
 from .proxies import current
@@ -147,11 +146,15 @@ class Flow:
                 if value is None:
                     if view is None:
                         return None
+                    context.stage = "view"
                     value = await view(context)
                 response = self.to_response(context, value)
                 if response.stream is not None and not response.head_first:
+                    context.stage = "first piece"
                     await self.bind.prime(response)
+                context.stage = None
             except Exception as error:
+                context.stage = None
                 response = await self.recover(context, error)
             return await self.finish(context, response)
         except Exception as error:
@@ -181,6 +184,8 @@ class Flow:
 
         A response that is not sent after all is closed.
         """
+        if context.watcher is not None:
+            context.end_watch()
         if isinstance(response, Foreign):
             return response  # its head is not known yet: send_foreign will see to it
         try:
@@ -229,6 +234,7 @@ class Flow:
 
     async def rescue(self, context: Context[Any], error: Exception) -> Response:
         """Answer an error of a view all the way to the finished response."""
+        context.stage = None
         try:
             return await self.finish(context, await self.recover(context, error))
         except Exception as second:
@@ -239,8 +245,6 @@ class Flow:
     async def recover(self, context: Context[Any], error: Exception) -> Response:
         """Turn an error of a hook or a view into a response, or raise it again."""
         app = context.app
-        if context.exits:
-            context.raised = error  # handled or not, it left the view
         if isinstance(error, StarletteClientDisconnect):
             error = ClientDisconnected("The client left before its request was complete.")
         if isinstance(error, WrongResult):
@@ -315,14 +319,8 @@ class Flow:
         if context.rule is None:
             below = context.app.registry.options_below(context.any_connection.path)
             shown = below.get("errors", shown)
-        if error.response is not None or shown == "html":
-            return error.get_response()
-        if shown == "problem":
-            return problem_response(error)
         headers = context.any_connection.headers
-        if prefers_json(headers.get("accept"), headers.get("content-type")):
-            return problem_response(error)
-        return error.get_response()
+        return error_response(error, shown, headers.get("accept"), headers.get("content-type"))
 
     async def fail(self, context: Context[Any], error: Exception) -> Response:
         """Answer an error that nothing handled: log it and send a 500.
@@ -367,10 +365,14 @@ class Flow:
         if response.stream is not None and context.kind == "http":
             receive = context.request.until_disconnect
         context.scope["erlen.sent"] = "http.response.start"
+        if response.stream is not None:
+            context.stage, context.sending = "body", response
         try:
             await response(context.scope, receive, context.send)
         except ClientDisconnected:
             return  # a stream that reads its request: nobody is there to hear the rest
+        finally:
+            context.stage = None
 
     async def send_foreign(self, context: Context[Any], app: ASGIApp) -> None:
         """Let somebody else's ASGI app answer.
@@ -390,9 +392,11 @@ class Flow:
                 # WHY: another app of ours may be answering, in a context of its own.
                 theirs = current.get()
                 current.set(context)
+                context.stage = None
                 try:
                     head = await self.finish(context, head)
                 finally:
+                    context.stage = "body"
                     current.set(theirs)
                 status = head.status_code
                 message = {**message, "status": status, "headers": head.raw_headers}
@@ -403,14 +407,18 @@ class Flow:
         receive = context.receive
         if isinstance(context.connection, Request):
             receive = context.connection.replay
+        context.stage = "body"
         try:
             await app(scope, receive, send_finished)
         except Exception as error:
+            context.stage = None
             if begun:
                 if isinstance(error, StarletteClientDisconnect):
                     return
                 raise
             await self.send(context, await self.rescue(context, error))
+        finally:
+            context.stage = None
 
     async def teardown(self, context: Context[Any], error: BaseException | None) -> None:
         """Run every teardown step, once in the life of *context*, even if some fail.
@@ -418,16 +426,16 @@ class Flow:
         Their errors are logged and never cost the response. What is no ``Exception``, above
         all a cancel in the middle, is raised when all of them have run.
         """
-        if context.torn_down or (context.is_copy and not context.exits):
+        if context.torn_down or context.is_copy:
             return
         # Admitted: what has begun is torn down, however many requests wait for a thread.
         context.torn_down = context.admitted = True
+        context.stage = None
+        context.end_watch()
         error = error if error is not None else context.unhandled
-        raised = error if error is not None else context.raised
-        context.unhandled = context.raised = None  # their tracebacks know the context
+        context.unhandled = None  # its traceback knows the context
         fatal: BaseException | None = None
-        leaving = self._left(context, raised)
-        for step in leaving if context.is_copy else self._last_steps(context, error, leaving):
+        for step in self._last_steps(context, error):
             try:
                 await step()
             except Exception as failure:
@@ -437,19 +445,14 @@ class Flow:
         if fatal is not None:
             raise fatal
 
-    def _left(self, context: Context[Any], error: BaseException | None) -> Iterator[Step]:
-        for leave in reversed(context.exits or ()):
-            yield partial(self.bind.step(leave), *_exit_arguments(error))
-
-    def _last_steps(
-        self, context: Context[Any], error: BaseException | None, leaving: Iterator[Step]
-    ) -> Iterator[Step]:
+    def _last_steps(self, context: Context[Any], error: BaseException | None) -> Iterator[Step]:
         app = context.app
         connected = context.kind != "app"
         if connected:
             for step in self.teardowns:
                 yield partial(step, error)
-        yield from leaving
+        for leave in reversed(context.exits or ()):
+            yield partial(self.bind.step(leave), *_exit_arguments(error))
         if connected and self.tearing_down.receivers:
             yield partial(self.bind.announce, self.tearing_down, app, exc=error)
         if isinstance(context.connection, Request):

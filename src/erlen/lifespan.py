@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import logging
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -17,8 +18,10 @@ from .concurrency import is_async
 from .config import Config
 from .context import Context, ContextApp
 from .errors import SetupTypeError, place_of
+from .inflight import InFlight
 from .proxies import current
 from .signals import announce, got_background_exception, got_serving_exception
+from .stopping import SERVER, Arrangement, hearing_signals
 from .typing import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["LifespanApp", "Serving", "Tasks", "run_lifespan", "serving"]
@@ -33,8 +36,15 @@ class LifespanApp(ContextApp, Protocol):
 
     @property
     def routes(self) -> list[BaseRoute]: ...
+    @property
+    def logger(self) -> logging.Logger: ...
+    @property
+    def shutdown_grace(self) -> float: ...
     def app_context(self) -> Context[Any]: ...
+    def in_flight_here(self) -> InFlight: ...
+    def serving(self) -> AbstractAsyncContextManager[dict[str, Any]]: ...
     def begin(self) -> None: ...
+    def begin_drain(self) -> None: ...
     async def close_worker_pool(self) -> None: ...
     def log_problem(self, message: str, error: BaseException) -> None: ...
 
@@ -65,7 +75,10 @@ async def serving(app: LifespanApp) -> AsyncGenerator[dict[str, Any]]:
     those before it are ended.
     """
     state: dict[str, Any] = {}
+    in_flight = app.in_flight_here()
+    in_flight.open()
     async with AsyncExitStack() as stack:
+        stack.callback(in_flight.open)
         await stack.enter_async_context(app.app_context())
         stack.push_async_callback(app.close_worker_pool)
         stack.push_async_callback(app.tasks.drain, app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"])
@@ -76,11 +89,21 @@ async def serving(app: LifespanApp) -> AsyncGenerator[dict[str, Any]]:
             stack.push_async_callback(
                 app.tasks.drain, app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"]
             )
+            stack.push_async_callback(_end_requests, app, in_flight)
         except Exception as error:
             if got_serving_exception.receivers:
                 await announce(got_serving_exception, app, exception=error)
             raise
         yield state
+
+
+async def _end_requests(app: LifespanApp, in_flight: InFlight) -> None:
+    if hanging := await in_flight.drained(app.shutdown_grace):
+        app.logger.warning(
+            "%d requests were still running when the app was shut down: they took no notice of"
+            " being cancelled.",
+            hanging,
+        )
 
 
 async def _start(app: LifespanApp, stack: AsyncExitStack, state: dict[str, Any]) -> None:
@@ -166,32 +189,39 @@ async def _mounted(app: ASGIApp, state: dict[str, Any]) -> AsyncGenerator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def run_lifespan(
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    manager: AbstractAsyncContextManager[dict[str, Any]],
-    log: Callable[[str, BaseException], None],
-) -> None:
-    """Speak the lifespan protocol of ASGI around *manager*."""
+async def run_lifespan(app: LifespanApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Speak the lifespan protocol of ASGI for *app*."""
     await receive()
     phase = "startup"
     try:
-        async with manager as state:
+        arrangement = cast("Arrangement | None", scope.get("state", {}).pop(SERVER, None))
+        if arrangement is not None and arrangement.grace is not None:
+            app.config["SHUTDOWN_GRACE"] = arrangement.grace
+        async with app.serving() as state:
             if "state" in scope:
                 scope["state"].update(state)
-            await send({"type": "lifespan.startup.complete"})
-            phase = "shutdown"
-            await receive()
+            if arrangement is not None:
+                arrangement.grace = app.shutdown_grace
+                arrangement.begin_drain = app.begin_drain
+            with hearing_signals(_begin_drain_soon(app)):
+                await send({"type": "lifespan.startup.complete"})
+                phase = "shutdown"
+                await receive()
     except BaseException as error:
         if not isinstance(error, asyncio.CancelledError):
-            log(f"The {phase} of the app failed", error)
+            app.log_problem(f"The {phase} of the app failed", error)
         message = f"{type(error).__name__}: {error}"
         await send({"type": f"lifespan.{phase}.failed", "message": message})
         if not isinstance(error, Exception):
             raise
     else:
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _begin_drain_soon(app: LifespanApp) -> Callable[[], None]:
+    """Return what a signal handler may call: it does nothing in the middle of other code."""
+    loop = asyncio.get_running_loop()
+    return lambda: cast(None, loop.call_soon_threadsafe(app.begin_drain))
 
 
 class Tasks:

@@ -206,14 +206,18 @@ def _bare(
         body = b""
         try:
             try:
+                context.stage = "view"
                 value: Any = await view(**cast("dict[str, Any]", context.params))
+                context.stage = None
                 lay_out = plain.get(value.__class__)
                 if lay_out is not None and not context.untidy:
                     headers, body = lay_out(value)
                 else:
                     made = (convert or context.app.make_response)(value)
                     if made.stream is not None and not made.head_first:
+                        context.stage = "first piece"
                         await made.prime()
+                        context.stage = None
                     response = await flow.finish(context, made) if context.untidy else made
             except Exception as error:
                 response = await flow.rescue(context, error)
@@ -269,7 +273,8 @@ def _owned(loop_flow: Flow, flow: Flow, view: Step, *, ahead: int, prefetch: boo
             failure = error
             raise
         finally:
-            if "erlen.keep" not in context.scope and not context.torn_down:
+            over = context.torn_down or context.forsaken
+            if not over and "erlen.keep" not in context.scope:
                 await hop(context, lambda: drive(flow.teardown(context, failure)))
 
     return owned
@@ -319,11 +324,14 @@ async def _in_owner(
         finally:
             waits = relay is None and response is not None and _runs_code(response)
             try:
-                if not waits and "erlen.keep" not in context.scope:
+                if context.forsaken and relay is None and response is not None:
+                    await flow.bind.discard(response)
+                if (not waits and "erlen.keep" not in context.scope) or context.forsaken:
                     await flow.teardown(context, failure)
             finally:
                 if relay is not None:
                     relay.finish()
+                context.closed = context.closed or context.forsaken
         return response
 
     def run(hand: Callable[[Any], bool]) -> Response | None:
@@ -339,7 +347,7 @@ async def _in_owner(
         # 503: no thread was free, so not one def step has run.
         return await loop_flow.rescue(context, error)
     except BaseException:
-        if response is not None:
+        if response is not None and not context.forsaken:
             await response.aclose()
         raise
 
@@ -364,8 +372,9 @@ def _websocket(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) 
             await _converse(flow, view, hooks, context)
         except BaseException as error:
             failure = error
+            context.stage = None
             if not websocket.closed:
-                await websocket.close(1011)
+                await websocket.close(1012 if context.is_drained else 1011)
             context.scope["erlen.sent"] = "websocket.close"
             raise
         finally:
@@ -382,10 +391,13 @@ async def _converse(flow: Flow, view: Step, before: Sequence[Step], context: Con
         try:
             value = await flow.begin(context, before)
             if value is None:
+                context.stage = "view"
                 value = await view(context)
+                context.stage = None
             if value is not None:
                 response = flow.to_response(context, value)
         except Exception as error:
+            context.stage = None
             response = None if is_departure(error) else await flow.recover(context, error)
         response = await _finish_websocket(flow, context, response)
     except Exception as error:

@@ -41,7 +41,15 @@ _URL_KEYWORDS = frozenset(
     }
 )
 _VIEW_KEYWORDS = frozenset(
-    {"body_timeout", "inline", "max_content_length", "session", "stream_body"}
+    {
+        "body_timeout",
+        "cancel_on_disconnect",
+        "inline",
+        "max_content_length",
+        "session",
+        "stream_body",
+        "timeout",
+    }
 )
 _WEBSOCKET_KEYWORDS = frozenset({"timeout"})
 

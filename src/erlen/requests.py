@@ -6,7 +6,7 @@ import asyncio
 import io
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
+from contextlib import suppress
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -186,6 +186,11 @@ class Request(Connection):
         """Whether the client announced a body."""
         headers = self.headers
         return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+    @property
+    def body_is_over(self) -> bool:
+        """Whether all of the body was received, or the client announced none."""
+        return not self.has_body if self._inbox is None else self._inbox.complete
 
     @property
     def content_encoding(self) -> str | None:
@@ -891,12 +896,6 @@ if TYPE_CHECKING:
 
         def on_json_loading_failed(self, error: ValueError | None) -> Any:
             """Return what stands for JSON that cannot be read."""
-
-        def enter(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride] # the other face
-            self, manager: AbstractAsyncContextManager[T] | AbstractContextManager[T]
-        ) -> T:
-            """Enter a context manager for the rest of this request."""
-            ...
 
 else:
     SyncRequest = Request

@@ -122,6 +122,8 @@ class Response(StarletteResponse):
     """What yields the body, ``None`` where it is all there (``body``)."""
     head_first: bool = False
     """Whether the head is sent before the stream has yielded anything."""
+    is_endless: bool = False
+    """Whether the stream is complete wherever it ends, as one of events is."""
     direct_passthrough: bool = False
 
     # Defaults on the class: most responses never set them.

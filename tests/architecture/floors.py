@@ -15,7 +15,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors"),
     (
         *("proxies", "http", "datastructures", "registry", "packages", "hosts", "logs"),
-        *("security", "timeouts", "elsewhere"),
+        *("security", "timeouts", "stopping", "elsewhere"),
     ),
     ("concurrency", "config", "signals", "headers", "json", "converters"),
     ("conditional", "rules", "forwarding", "fields", "streams", "decorators", "parts"),
@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("forms", "connections"),
     ("requests", "websockets", "files", "results", "sessions", "routes"),
     ("context", "registrar", "routing", "signatures"),
-    ("binding", "blueprints", "templating", "urls", "static"),
+    ("binding", "blueprints", "templating", "urls", "static", "inflight"),
     ("flow", "lifespan"),
     ("pipeline",),
     ("entry",),

@@ -674,6 +674,7 @@ TOLD_ABOVE = {
 }
 TOLD_ELSEWHERE = {"parts"}  # test_parts
 FOR_THE_FRAMEWORK = {
+    "body_is_over",
     "scope",
     "limits",
     "default_scheme",

@@ -62,7 +62,7 @@ WAYS = ["/data", "/form", "/chunks", "/def-data", "/def-form", "/def-stream"]
 
 @pytest.mark.parametrize("path", WAYS)
 async def test_a_body_that_stops_is_a_408(path):
-    app = reading_app(BODY_TIMEOUT=0.02)
+    app = reading_app(BODY_TIMEOUT=0.02, BODY_MIN_RATE=None)
     exchange = Trickle(app, path, seconds=0, pieces=[b"a=", b"x", b"y"])
     exchange.script.pop()
 

@@ -33,7 +33,6 @@ from erlen.server.certificates import certified
 from erlen.server.failing import Broken, Forgiving
 from erlen.server.interrupts import accept_ctrl_c, holding_back_ctrl_c
 from erlen.server.output import AccessFormatter, MessageFormatter, News, banner, log_config, where
-from erlen.server.protocols.leaving import close_later
 from erlen.server.reloading import CHANGED, Lineage, Supervisor, watch
 from erlen.server.serving import FORCED, Config, make_config
 from erlen.server.watching import Watcher, files_of, shown
@@ -87,10 +86,10 @@ def test_settings_that_cannot_work_are_refused(options, message):
 @pytest.mark.parametrize(
     ("options", "seconds"),
     [
-        ({}, 7.5),
+        ({}, 3.0),
         ({"debug": True}, 0.5),
         ({"reload": True}, 0.5),
-        ({"debug": True, "graceful_timeout": 3.0}, 3.0),
+        ({"debug": True, "graceful_timeout": 7.5}, 7.5),
     ],
 )
 def test_open_requests_get_less_time_while_developing(options, seconds):
@@ -625,17 +624,6 @@ def test_the_fastest_parts_that_are_there_are_taken(monkeypatch, installed, name
     assert protocols.protocol() == f"erlen.server.protocols.with_{names[0]}:HttpProtocol"
 
 
-@pytest.mark.parametrize("closing", [True, False])
-async def test_a_connection_is_closed_once(closing):
-    closed = []
-    transport = SimpleNamespace(is_closing=lambda: closing, close=lambda: closed.append(True))
-
-    close_later(SimpleNamespace(transport=transport), asyncio.get_running_loop(), 0.0)
-    await asyncio.sleep(0.01)
-
-    assert closed == ([] if closing else [True])
-
-
 # -- apps that stand in ------------------------------------------------------------------------
 
 
@@ -1132,7 +1120,6 @@ def test_the_server_is_set_up_as_the_design_says():
     assert config.proxy_headers is False
     assert config.reset_contextvars is True
     assert config.server_header is False
-    assert config.timeout_graceful_shutdown == 9.0
 
 
 def test_settings_of_uvicorn_win():
@@ -1142,7 +1129,7 @@ def test_settings_of_uvicorn_win():
 
 
 def test_a_config_loads_outside_of_the_main_thread_too():
-    config = Config(Erlen("x"), patience=1.0, log_config=None)
+    config = Config(Erlen("x"), grace=None, patience=1.0, log_config=None)
     before = signal.getsignal(signal.SIGINT)
 
     thread = threading.Thread(target=config.load)
@@ -1160,7 +1147,7 @@ def test_the_second_ctrl_c_ends_the_process(handler):
         "from erlen import Erlen\n"
         "from erlen.server.serving import Config\n"
         f"signal.signal(signal.SIGINT, {handler})\n"
-        "Config(Erlen('x'), patience=60.0, log_config=None).load()\n"
+        "Config(Erlen('x'), grace=None, patience=60.0, log_config=None).load()\n"
         "print('ready', end='')\n"
         "os.kill(os.getpid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGINT)\n"
         "time.sleep(30); sys.exit(1)\n"

@@ -176,8 +176,8 @@ _SEVERAL = f"several are separated by {os.pathsep!r}"
 @click.option(
     "--graceful-timeout",
     type=click.FloatRange(0),
-    help="Seconds that open requests have to end when the server stops.  [default: 7.5; 0.5 with"
-    " --debug]",
+    help="Seconds that open requests have to end when the server stops.  [default:"
+    " SHUTDOWN_GRACE of the app]",
 )
 @pass_script_info
 def run_command(info: ScriptInfo, /, reload: bool | None, **options: Any) -> None:

@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from ..app import App
+from ..stopping import SERVER, Arrangement
 from ..typing import ASGIApp
 from .ending import end_soon
 from .interrupts import accept_ctrl_c, holding_back_ctrl_c
@@ -29,39 +30,62 @@ __all__ = ["FORCED", "Config", "Server", "make_config", "serve", "serve_with_wor
 FORCED = 130
 """Exit code after a second Ctrl+C: what shells show for a program that SIGINT ended."""
 
-# What open requests get when a person waits at the terminal, and what they get to tidy up.
-_HURRY = 1.0
-_TO_TIDY_UP = 1.5
+_TO_TIDY_UP = 2.5
+"""Seconds after which requests are cancelled that the app could not end."""
 
 
 class Config(uvicorn.Config):
-    """The settings of a server, which a second Ctrl+C stops at once."""
+    """The settings of a server, which a second Ctrl+C stops at once.
 
-    def __init__(self, app: Any, *, patience: float, **options: Any) -> None:
+    *grace* are the seconds that open requests have to end, ``None`` what the app says.
+    *patience* are those after which requests are cancelled that an app does not end itself;
+    ``None`` leaves that to uvicorn.
+    """
+
+    def __init__(
+        self, app: Any, *, grace: float | None, patience: float | None, **options: Any
+    ) -> None:
         super().__init__(app, **options)
         self.patience = patience
+        self.arrangement = Arrangement(grace)
 
     def load(self) -> None:
         """Load the app; called in the process that serves, when its signals are handled."""
         accept_ctrl_c()
         super().load()
+        self.lifespan_class = _agreeing(self.lifespan_class)
         if threading.current_thread() is threading.main_thread():
-            _answer_ctrl_c(self)
+            _answer_ctrl_c()
 
-    def hurry(self) -> None:
-        """Give open requests the time that a person at the terminal waits for."""
-        self.patience = min(self.patience, _HURRY)
+    def agree(self) -> None:
+        """Leave the end of open requests to the app, if it said that it sees to it."""
+        if self.patience is None:
+            return
+        if self.arrangement.begin_drain is not None and self.arrangement.grace is not None:
+            self.patience = self.arrangement.grace
         # Seconds, and asyncio takes fractions.
         self.timeout_graceful_shutdown = self.patience + _TO_TIDY_UP  # type: ignore[assignment]
 
 
-def _answer_ctrl_c(config: Config) -> None:
+def _agreeing(kind: type[Any]) -> type[Any]:
+    """Return the lifespan *kind* as one in which server and app agree on how to stop."""
+
+    class Agreeing(kind):  # type: ignore[misc]
+        async def startup(self) -> None:
+            self.state[SERVER] = self.config.arrangement
+            await cast(Any, super()).startup()
+            self.state.pop(SERVER, None)
+            self.config.agree()
+
+    return Agreeing
+
+
+def _answer_ctrl_c() -> None:
     handled = signal.getsignal(signal.SIGINT)
     presses: list[int] = []
 
     def pressed(number: int, frame: FrameType | None) -> None:
         presses.append(number)
-        config.hurry()
         if callable(handled):
             handled(number, frame)
         if len(presses) == 2:
@@ -84,6 +108,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, wait for open requests, then stop the app."""
+        arrangement = cast(Config, self.config).arrangement
+        if arrangement.begin_drain is not None:
+            arrangement.begin_drain()
         await super().shutdown(sockets)
         # A stop that was asked for and went well is no failure: exit code 0.
         self._captured_signals.clear()
@@ -132,9 +159,13 @@ def make_config(app: ASGIApp | str, settings: Settings) -> Config:
         "proxy_headers": False,
         # Requests of one connection would otherwise see each other's variables.
         "reset_contextvars": True,
-        "timeout_graceful_shutdown": settings.patience + _TO_TIDY_UP,
     }
-    return Config(app, patience=settings.patience, **{**options, **settings.uvicorn})
+    return Config(
+        app,
+        grace=settings.graceful_timeout,
+        patience=None if "timeout_graceful_shutdown" in settings.uvicorn else settings.patience,
+        **{**options, **settings.uvicorn},
+    )
 
 
 def _tls(settings: Settings) -> dict[str, Any]:

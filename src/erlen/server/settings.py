@@ -53,8 +53,9 @@ class Settings:
     """Of the server's own messages; ``None``: warnings, and what a person wants to know."""
     access_log: bool = True
     graceful_timeout: float | None = None
-    """Seconds that open requests have to end when the server stops; ``None``: 0.5 while
-    developing, else 7.5, because containers are given 10 to stop."""
+    """Seconds that open requests have to end when the server stops; ``None``: what
+    ``SHUTDOWN_GRACE`` of the app says, and for an app that is none of ours 3, or 0.5 while
+    developing."""
     uvicorn: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """More settings, as uvicorn names them; these win."""
 
@@ -98,7 +99,7 @@ class Settings:
 
     @property
     def patience(self) -> float:
-        """Seconds that open requests have to end when the server stops."""
+        """Seconds that open requests have to end when the server stops, if the app says none."""
         if self.graceful_timeout is not None:
             return self.graceful_timeout
-        return 0.5 if self.debug or self.reload else 7.5
+        return 0.5 if self.debug or self.reload else 3.0
