@@ -510,6 +510,10 @@ class Relay(AsyncIterator[Any]):
         """Whether all pieces are sent: who asks for one more has sent the last."""
         return self._closed or self._asked > self._given
 
+    def _ask(self) -> None:
+        # In the thread, so that it has sent before what it was given to send.
+        self._asked += 1
+
     def _end(self, pieces: Iterable[Any]) -> None:
         close = getattr(pieces, "close", None)
         try:
@@ -535,8 +539,7 @@ class Relay(AsyncIterator[Any]):
 
     async def __anext__(self) -> Any:
         if self._lent is not None:
-            self._asked += 1
-            self._lent.post(_nothing)
+            self._lent.post(self._ask)
         while not self._pieces:
             if self._exhausted and not self._pieces:
                 if self._error is not None:

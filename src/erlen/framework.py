@@ -50,7 +50,7 @@ class Erlen(App):
 
     @cached_property
     def wsgi_app(self) -> WSGIApp:
-        """What WSGI servers call: ``gunicorn module:app.wsgi_app``.
+        """What WSGI servers call: ``application = app.wsgi_app`` in the module they are given.
 
         It may be replaced, to put WSGI middleware around it.
         """

@@ -194,6 +194,9 @@ class Answer:
         self._finished = True
         self._owner.loop.call_soon_threadsafe(self._end)
 
+    def _count(self, size: int) -> None:
+        self._sent += size
+
     def _wake(self) -> None:
         if not self._waking:
             self._waking = True
@@ -228,8 +231,11 @@ class Answer:
 
     def sent(self, size: int) -> None:
         """Make room for as many bytes."""
-        self._sent += size
-        self._let_go()
+        if self._ahead:
+            self._sent += size
+            self._let_go()
+        else:  # in the thread, so that it has sent before what it was given to send
+            self._owner.post(lambda: self._count(size))
 
     async def aclose(self) -> None:
         """Let the thread stop, and wait until it has, also when cancelled."""

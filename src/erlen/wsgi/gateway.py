@@ -36,7 +36,7 @@ _WITHOUT_CONTENT = HOP_BY_HOP | {b"content-type"}
 
 
 class Gateway:
-    """What WSGI servers call: ``gunicorn module:app.wsgi_app``.
+    """What WSGI servers call: ``application = app.wsgi_app`` in the module they are given.
 
     The app runs on one event loop for each process, made when the first request comes; it is
     started up before that, and shut down when the process ends. ``def`` code runs in the
