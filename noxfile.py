@@ -16,7 +16,9 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False  # nox names those it skips
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "tests", "docs", "examples", "ecosystem", "build"]
+nox.options.sessions = [
+    *("lint", "types", "tests", "docs", "examples", "conformance", "ecosystem", "build")
+]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -29,6 +31,8 @@ COVERAGE = 95
 FLASK = "3.1.3"
 """Whose tests the conformance session runs."""
 FLASK_TESTS_USE = ["asgiref", "greenlet", "python-dotenv"]
+FLASK_EXAMPLES = ["tutorial", "javascript"]
+"""Those of Flask's examples that have tests."""
 
 
 @nox.session(python=PYTHONS)
@@ -107,7 +111,7 @@ def ecosystem(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """Run Flask's own tests against Erlen; tests/conformance lists what differs, and why."""
+    """Run Flask's own tests, and those of its examples, against Erlen: tests/conformance."""
     if not package_index_answers(session):
         session.skip("the package index can't be reached, and Flask's tests are not kept here")
     session.install("-e.", "httpx", "pytest==8.4.*", "pytest-timeout", *FLASK_TESTS_USE)
@@ -115,29 +119,22 @@ def conformance(session: nox.Session) -> None:
     # WHY: not below the environment, where every module counts as an installed one.
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder).resolve()
-        session.run(
-            *("python", "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"),
-            *("--dest", str(target), f"flask=={FLASK}"),
-        )
-        with tarfile.open(target / f"flask-{FLASK}.tar.gz") as archive:
-            archive.extractall(target, filter="data")
-        with session.chdir(target / f"flask-{FLASK}" / "tests"):
+        source = flask_source(session, target)
+        pytest = ("python", "-m", "pytest", "-p", "erlen_as_flask", "-p", "no:cacheprovider")
+        pytest += ("--timeout=20", "-q", "--tb=native")
+        with session.chdir(source / "tests"):
             session.run(
-                *("python", "-m", "pytest", "-p", "erlen_as_flask", "-p", "expectations"),
-                *("-p", "no:cacheprovider", "-c", "../pyproject.toml", "--rootdir", ".."),
+                *pytest,
+                *("-p", "expectations", "-c", "../pyproject.toml", "--rootdir", ".."),
                 # Two tests ask for this warning of the module flask.app.
                 *("-W", "ignore:Current server name:UserWarning"),
-                *("--timeout=20", "-q", "--tb=native", *(session.posargs or ["."])),
+                *(session.posargs or ["."]),
                 env={"PYTHONPATH": str(adapter), "TMPDIR": str(target)},
             )
-
-
-@nox.session
-def bench(session: nox.Session) -> None:
-    """Measure Erlen beside other frameworks: ``nox -s bench -- quick --page``, see ``--help``."""
-    install(session)
-    session.install("-r", "bench/requirements.txt")
-    session.run("python", "-m", "bench", *session.posargs)
+        for example in () if session.posargs else FLASK_EXAMPLES:
+            with session.chdir(source / "examples" / example):
+                path = os.pathsep.join((str(adapter), "."))
+                session.run(*pytest, env={"PYTHONPATH": path, "TMPDIR": str(target)})
 
 
 @nox.session
@@ -167,6 +164,17 @@ def install(session: nox.Session, *groups: str) -> None:
 def group(*names: str) -> tuple[str, ...]:
     """Return what the dependency groups of pyproject.toml ask for."""
     return nox.project.dependency_groups(PROJECT, *names)
+
+
+def flask_source(session: nox.Session, target: Path) -> Path:
+    """Download and unpack Flask's source below *target*; nothing of it is installed."""
+    session.run(
+        *("python", "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"),
+        *("--dest", str(target), f"flask=={FLASK}"),
+    )
+    with tarfile.open(target / f"flask-{FLASK}.tar.gz") as archive:
+        archive.extractall(target, filter="data")
+    return target / f"flask-{FLASK}"
 
 
 def package_index_answers(session: nox.Session) -> bool:
