@@ -94,7 +94,12 @@ def absent(name: str) -> Any:
 
 
 def locate_app(module: str, name: str | None, raise_if_not_found: bool = True) -> Any:
-    return discovery.Location(module, sys.path[0], name and name.strip()).load()
+    try:
+        return discovery.Location(module, sys.path[0], name and name.strip()).load()
+    except discovery.NoModule:
+        if raise_if_not_found:
+            raise
+        return None
 
 
 def module(name: str, *sources: Any, **names: Any) -> ModuleType:

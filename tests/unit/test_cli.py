@@ -257,11 +257,8 @@ def test_a_module_with_nothing_near_is_named(folder, text):
 @pytest.mark.parametrize(
     ("source", "error"),
     [
-        ("import not_there_t5", ModuleNotFoundError),
-        ("from os import not_there", ImportError),
         ("1 / 0", ZeroDivisionError),
         ("x = (", SyntaxError),
-        ("raise ImportError", ImportError),
     ],
 )
 def test_what_the_module_itself_raises_is_raised(folder, source, error):
@@ -271,6 +268,37 @@ def test_what_the_module_itself_raises_is_raised(folder, source, error):
         locate("shop_t5").load()
 
     assert not isinstance(caught.value, NoAppException)
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("import not_there_t5", ModuleNotFoundError),
+        ("from os import not_there", ImportError),
+        ("raise ImportError", ImportError),
+    ],
+)
+def test_an_import_that_fails_in_the_module_means_that_there_is_no_app(folder, source, error):
+    folder(shop_t5=source)
+
+    with pytest.raises(NoAppException) as caught:
+        locate("shop_t5").load()
+
+    assert type(caught.value.__cause__) is error
+    assert "shop_t5.py" in caught.value.format_message()
+
+
+def test_of_an_import_that_fails_only_the_traceback_is_printed(folder):
+    folder(shop_t5="import not_there_t5")
+
+    result = erlen("--app", "shop_t5", "routes")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Traceback (most recent call last):")
+    assert "Usage:" not in result.stderr
+    help_text = erlen("--app", "shop_t5", "--help")
+    assert "its commands are missing" in help_text.stderr
+    assert "No module named 'not_there_t5'" in help_text.stderr
 
 
 def test_what_a_factory_raises_is_raised(folder):

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import click
 
 from ..app import App
 from ..concurrency import is_async
+from ..debugger import traceback_text
 from .environment import variable
 
 __all__ = [
+    "ImportFailed",
     "Location",
     "NoAppException",
+    "NoModule",
     "NothingSaid",
     "default_location",
     "is_asgi",
@@ -37,6 +40,20 @@ _FACTORIES = ("create_app", "make_app")
 
 class NoAppException(click.UsageError):
     """There is no app where one was looked for; the message says where and what to do."""
+
+
+class NoModule(NoAppException):
+    """There is no module of that name."""
+
+
+class ImportFailed(NoAppException):
+    """The module of the app failed to import something; that error is the cause."""
+
+    exit_code = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the traceback alone: how the command is used has nothing to do with it."""
+        click.echo(self.message, file=file, err=file is None, nl=False)
 
 
 class NothingSaid(NoAppException):
@@ -58,8 +75,8 @@ class Location:
 
         With *any_asgi* it may be any ASGI app, around an app of ours for example.
 
-        :raises NoAppException: if there is none.
-        :raises Exception: whatever the module raises.
+        :raises NoAppException: if there is none, or its module raises an ImportError.
+        :raises Exception: whatever else the module raises.
         """
         self.put_on_path()
         module = self._import()
@@ -80,8 +97,10 @@ class Location:
         except ModuleNotFoundError as error:
             # Only if it is the module itself, and not one that it imports.
             if error.name is None or f"{self.module}.".startswith(f"{error.name}."):
-                raise NoAppException(self._not_found()) from None
-            raise
+                raise NoModule(self._not_found()) from None
+            raise ImportFailed(traceback_text(error)) from error
+        except ImportError as error:
+            raise ImportFailed(traceback_text(error)) from error
 
     def _not_found(self) -> str:
         message = f"Could not import {self.module!r}: there is no such module in {self.folder!r}."

@@ -17,7 +17,7 @@ from ..proxies import current
 from ..server import ignoring_calls_of_run
 from . import environment
 from .commands import AppGroup, ScriptInfo, info_of, wants_context
-from .discovery import NoAppException, NothingSaid
+from .discovery import ImportFailed, NoAppException, NothingSaid
 from .environment import dotenv_wanted, load_dotenv, variable
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _COMMANDS = {
     "shell": "shell:shell_command",
 }
 _PLUGINS = "erlen.commands"
+_FAILED = "The app failed to load, so its commands are missing."
 _ENVIRONMENT_READ = "erlen.environment"
 
 
@@ -135,11 +136,13 @@ class ErlenGroup(AppGroup):
             if listing:
                 return None
             problem = error.format_message()
+        except ImportFailed as error:
+            problem = f"{_FAILED}\n\n{error.message}"
         except NoAppException as error:
             problem = error.format_message()
         except Exception as error:
             text = traceback_text(error)
-            problem = f"The app failed to load, so its commands are missing.\n\n{text}"
+            problem = f"{_FAILED}\n\n{text}"
         click.secho(f"Error: {problem.rstrip()}\n", err=True, fg="red")
         return None
 

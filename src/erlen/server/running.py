@@ -224,13 +224,15 @@ def _load(target: Target, settings: Settings, watcher: Watcher, again: bool) -> 
     try:
         return Forgiving(target.load()) if settings.debug else target.load()
     except Exception as error:
-        mistyped = isinstance(error, click.UsageError) and not again
-        if mistyped or not settings.debug:
+        # What was typed may be wrong, or else the app, which is the cause then.
+        cause = error.__cause__ if isinstance(error, click.UsageError) else error
+        if not settings.debug or (cause is None and not again):
             raise
-        watcher.add(files_of(error))
-        say(traceback_text(error), nl=False)
+        cause = cause or error
+        watcher.add(files_of(cause))
+        say(traceback_text(cause), nl=False)
         say(" * The app failed to load; the browser shows why, too. Mend it and save the file.")
-        return Broken(error)
+        return Broken(cause)
 
 
 def _watcher(target: Target, settings: Settings) -> Watcher:
