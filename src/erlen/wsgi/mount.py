@@ -150,7 +150,7 @@ _LOGGER = logging.getLogger("erlen.wsgi")
 class _Alone:
     """What stands in for the context where a mount is not inside an Erlen app."""
 
-    __slots__ = ("admitted", "app", "loop", "owner", "owner_thread", "scope")
+    __slots__ = ("admitted", "app", "loop", "owner", "owner_thread", "scope", "threads")
 
     def __init__(self, scope: Scope, mount: WSGIMount) -> None:
         self.app = mount
@@ -159,6 +159,7 @@ class _Alone:
         self.owner: Owner | None = None
         self.owner_thread: int | None = None
         self.admitted = False
+        self.threads = 0
 
 
 class WSGIRoute(BaseRoute):
