@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -11,7 +12,8 @@ from .decorators import hook_decorator, template_decorator
 from .elsewhere import BLUEPRINT, missing, refuse_overrides
 from .errors import SetupAssertionError, SetupTypeError, SetupValueError
 from .registrar import Registrar, setupmethod
-from .registry import HOOK_KINDS, Registry, Rule, prefixed
+from .registry import HOOK_KINDS, Prefix, Registry, Rule, prefixed
+from .rules import compile_pattern
 from .typing import ErrorHandler, View
 
 __all__ = ["Blueprint", "BlueprintApp", "Registration", "include"]
@@ -25,6 +27,8 @@ class BlueprintApp(Protocol):
     registry: Registry
     blueprints: dict[str, Any]
 
+    @property
+    def url_map(self) -> Any: ...
     def add_rule(self, rule: Rule) -> None: ...
     def take_app_wide(self, blueprint: Any, options: Mapping[str, Any]) -> None: ...
 
@@ -77,7 +81,9 @@ class Blueprint(Registrar):
 
     *name* comes before the endpoints of its views: ``url_for("shop.cart")``. *errors* says how
     HTTP errors of its views look: ``"html"``, ``"problem"`` or ``"auto"``; ``None`` leaves
-    that to the app.
+    that to the app. *owns_prefix* makes its error handlers answer also for URLs below its prefix
+    that no rule serves (404), or not with this method (405); of several blueprints the one with
+    the longest prefix. Its hooks do not run for those.
 
     :raises SetupValueError: if *name* is empty or has a dot.
     """
@@ -105,6 +111,7 @@ class Blueprint(Registrar):
         root_path: str | None = None,
         *,
         errors: str | None = None,
+        owns_prefix: bool = False,
     ) -> None:
         if not name:
             raise SetupValueError("'name' may not be empty. Give the blueprint a name.")
@@ -126,8 +133,8 @@ class Blueprint(Registrar):
         self.deferred_functions: list[Callable[[Registration], Any]] = []
         self.children: list[_Child] = []
         self.registered_on: str | None = None
-        if errors is not None:
-            self.registry.options[""] = {"errors": errors}
+        said = {"errors": errors, "owns_prefix": owns_prefix}
+        self.registry.options[""] = {key: value for key, value in said.items() if value}
         self.add_static_rule()
 
     def check_setup(self, name: str) -> None:
@@ -324,8 +331,8 @@ def include(
         first_registration=first,
     )
     app.blueprints[name] = blueprint
-    if prefix and "" in blueprint.registry.options:
-        app.registry.prefixed_options.append((prefix, name))
+    if blueprint.registry.options.get(""):
+        _take_prefix(app, registration)
     app.registry.include(blueprint.registry, name=name, place=registration.place)
     if first:
         _include_app_wide(app, blueprint, options)
@@ -334,6 +341,33 @@ def include(
         function(registration)
     for child in blueprint.children:
         include(app, child.blueprint, child.options, parent=registration)
+
+
+def _take_prefix(app: BlueprintApp, registration: Registration) -> None:
+    """Note where the options of a blueprint count for URLs that no rule serves."""
+    prefix = registration.url_prefix
+    if not prefix:
+        if registration.blueprint.registry.options[""].get("owns_prefix"):
+            raise SetupValueError(
+                f"The blueprint {registration.name!r} has owns_prefix=True and no url_prefix: it"
+                " would own every URL. Give it a prefix, or use app_errorhandler."
+            )
+        return
+    converters = app.url_map.converters
+    pattern = compile_pattern(f"/{prefix.strip('/')}", converters)
+    subdomain = registration.subdomain or app.url_map.default_subdomain
+    texts = sum(segment.text is not None for segment in pattern.segments)
+    app.registry.prefixes.append(
+        Prefix(
+            registration.name,
+            re.compile(f"{pattern.regex.pattern.removesuffix(_END).rstrip('/')}(?:/|{_END})"),
+            compile_pattern(subdomain, converters, host=True).regex,
+            (len(pattern.segments), texts),
+        )
+    )
+
+
+_END = r"\Z"
 
 
 def _placed(

@@ -27,6 +27,7 @@ from .exceptions import (
     error_response,
 )
 from .logs import printable
+from .matching import split_host, subdomain_of
 from .proxies import current
 from .registry import Inline, Registry
 from .requests import Request
@@ -60,6 +61,7 @@ class FlowApp(ContextApp, Protocol):
     debug: bool
     errors: str
     exception_handlers: Any
+    subdomain_matching: bool
     teardown_appcontext_funcs: list[Hook]
 
     @property
@@ -295,7 +297,10 @@ class Flow:
         *kinds* are the classes to look for, the most derived first; ``None`` is all of them.
         """
         kinds = type(error).__mro__ if kinds is None else kinds
-        handler = context.app.registry.error_handler_for(kinds, code, self.endpoint)
+        endpoint = self.endpoint
+        if context.route is None and (owner := _scope_below(context, "owns_prefix")) is not None:
+            endpoint = f"{owner}."
+        handler = context.app.registry.error_handler_for(kinds, code, endpoint)
         if handler is not None:
             return self.bind.step(handler)
         table = context.app.exception_handlers
@@ -316,9 +321,8 @@ class Flow:
     def error_response(self, context: Context[Any], error: HTTPException) -> Response:
         """Return the page or the problem document of *error*, as the client prefers."""
         shown = self.errors
-        if context.rule is None:
-            below = context.app.registry.options_below(context.any_connection.path)
-            shown = below.get("errors", shown)
+        if context.rule is None and (scope := _scope_below(context, "errors")) is not None:
+            shown = context.app.registry.options[scope]["errors"]
         headers = context.any_connection.headers
         return error_response(error, shown, headers.get("accept"), headers.get("content-type"))
 
@@ -463,6 +467,21 @@ class Flow:
             yield partial(self.bind.announce, appcontext_tearing_down, app, exc=error)
         if connected and appcontext_popped.receivers:
             yield partial(self.bind.announce, appcontext_popped, app)
+
+
+def _scope_below(context: Context[Any], option: str) -> str | None:
+    """Return the blueprint that says *option* for a URL that no rule serves."""
+    app = context.app
+    if not app.registry.prefixes:
+        return None
+    connection = context.any_connection
+    label = None
+    if app.subdomain_matching:
+        label = subdomain_of(split_host(connection.host)[0], app.config["SERVER_NAME"])
+        if label is None:
+            return None
+    scope: str | None = app.registry.scope_below(connection.path, label, option)
+    return scope
 
 
 def blueprint_of(endpoint: str | None) -> str:

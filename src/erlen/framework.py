@@ -196,6 +196,7 @@ class Blueprint(blueprints.Blueprint):
         cli_group: str | None = _UNSET,
         *,
         errors: str | None = None,
+        owns_prefix: bool = False,
     ) -> None:
         self.cli_group = cli_group
         super().__init__(
@@ -209,6 +210,7 @@ class Blueprint(blueprints.Blueprint):
             url_defaults,
             root_path,
             errors=errors,
+            owns_prefix=owns_prefix,
         )
 
     @property

@@ -179,6 +179,24 @@ def scopes_of(endpoint: str | None) -> list[str]:
     return scopes
 
 
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """Where the URLs of a blueprint begin."""
+
+    scope: str
+    path: re.Pattern[str]
+    """Matches the prefix and whatever is below it."""
+    subdomain: re.Pattern[str]
+    """Matches its subdomains, where they are matched."""
+    rank: tuple[int, int]
+    """The higher, the longer: segments, and those of them that are text."""
+
+    def fits(self, path: str, subdomain: str | None) -> bool:
+        """Say whether *path* is the prefix or below it, on its subdomain."""
+        here = subdomain is None or self.subdomain.match(subdomain) is not None
+        return here and self.path.match(path) is not None
+
+
 @dataclass(slots=True)
 class Registry:
     """Everything that decorators of one app or blueprint wrote down.
@@ -200,8 +218,8 @@ class Registry:
     )
     """What templates may use beside Jinja's own, by kind and name."""
     options: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
-    """What a blueprint says of all its views, by scope: ``errors``."""
-    prefixed_options: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """What a blueprint says of all its views, by scope: ``errors``, ``owns_prefix``."""
+    prefixes: list[Prefix] = field(default_factory=list[Prefix])
     """URL prefixes below which the options of a scope count where no rule matches."""
 
     def refuse_other_view(self, endpoint: str, view: View, rule: str) -> None:
@@ -217,14 +235,18 @@ class Registry:
                 f" Give one of them another name: route({rule!r}, endpoint=...)."
             )
 
-    def options_below(self, path: str) -> Mapping[str, Any]:
-        """Return the options for a URL without a rule: of the longest prefix that fits."""
+    def scope_below(self, path: str, subdomain: str | None, option: str) -> str | None:
+        """Return the scope that says *option* for a URL without a rule.
+
+        Of several the one with the longest prefix. *subdomain* is ``None`` where they are not
+        matched.
+        """
         fitting = [
-            (len(prefix), scope)
-            for prefix, scope in self.prefixed_options
-            if path == prefix or path.startswith(f"{prefix.rstrip('/')}/")
+            prefix
+            for prefix in self.prefixes
+            if self.options[prefix.scope].get(option) and prefix.fits(path, subdomain)
         ]
-        return self.options[max(fitting)[1]] if fitting else {}
+        return max(fitting, key=lambda prefix: prefix.rank).scope if fitting else None
 
     def hooks_of(self, kind: str, endpoint: str | None) -> list[Hook]:
         """Return the hooks of *kind* for *endpoint*, from the app inwards."""
