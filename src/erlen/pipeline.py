@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias, cast
 from .binding import Binding, InOwner, OnLoop, Step, hop
 from .concurrency import Relay, drive, is_async
 from .context import Context
+from .deadlines import in_time, thread_in_time
 from .errors import SetupError
 from .exceptions import HTTPException
 from .flow import Flow, FlowApp, blueprint_of
@@ -76,9 +77,13 @@ class Pipelines:
         flow = self.flow(rule.endpoint, OnLoop())
         if rule.options.get("inline"):
             return _served(flow, _with_params(Inline(view)))
+        seconds: float | None = rule.options.get("timeout")
         if not is_async(view) or (flow.takes_thread and getattr(view, "is_brief", False)):
             prefetch = not rule.options.get("stream_body")
-            return self._owned(rule.endpoint, _with_params(view, InOwner()), prefetch=prefetch)
+            step = _with_params(view, InOwner())
+            return self._owned(rule.endpoint, step, prefetch=prefetch, seconds=seconds)
+        if seconds is not None:
+            return _served(flow, in_time(flow, _with_params(view), seconds))
         if inspect.iscoroutinefunction(view) and not flow.surrounds:
             return _bare(flow, self._app, view, rule, _served(flow, _with_params(view)))
         return _served(flow, _with_params(view))
@@ -106,7 +111,14 @@ class Pipelines:
             return self._owned(endpoint, view, prefetch=False)
         return _served(flow, view)
 
-    def _owned(self, endpoint: str | None, view: Step, *, prefetch: bool) -> Handler:
+    def _owned(
+        self,
+        endpoint: str | None,
+        view: Step,
+        *,
+        prefetch: bool,
+        seconds: float | None = None,
+    ) -> Handler:
         hooks = self._app.registry.hooks_of("before_request", endpoint)
         return _owned(
             self.flow(endpoint, OnLoop()),
@@ -114,6 +126,7 @@ class Pipelines:
             view,
             ahead=_leading_async(hooks),
             prefetch=prefetch,
+            seconds=seconds,
         )
 
 
@@ -251,7 +264,15 @@ def _bare(
 # -- pipelines in a thread -----------------------------------------------------------------
 
 
-def _owned(loop_flow: Flow, flow: Flow, view: Step, *, ahead: int, prefetch: bool) -> Handler:
+def _owned(
+    loop_flow: Flow,
+    flow: Flow,
+    view: Step,
+    *,
+    ahead: int,
+    prefetch: bool,
+    seconds: float | None,
+) -> Handler:
     """Compile the pipeline of a ``def`` view: one thread runs all of its ``def`` steps.
 
     The first *ahead* before hooks run on the loop, and so does everything else if one of
@@ -267,8 +288,13 @@ def _owned(loop_flow: Flow, flow: Flow, view: Step, *, ahead: int, prefetch: boo
             if response is None:
                 if prefetch:
                     await _prefetch(context)
-                response = await _in_owner(context, loop_flow, flow, view, ahead)
-            await loop_flow.send(context, response)
+                answering = _in_owner(context, loop_flow, flow, view, ahead)
+                if seconds is None:
+                    response = await answering
+                else:
+                    response = await thread_in_time(loop_flow, context, answering, seconds)
+            if response is not None:
+                await loop_flow.send(context, response)
         except BaseException as error:
             failure = error
             raise

@@ -51,7 +51,6 @@ _VIEW_KEYWORDS = frozenset(
         "timeout",
     }
 )
-_WEBSOCKET_KEYWORDS = frozenset({"timeout"})
 
 
 def setupmethod(method: F) -> F:
@@ -109,7 +108,11 @@ class Registrar:
         runs a ``def`` view on the event loop, because it never blocks; ``stream_body`` does not
         read the body ahead of a ``def`` view; ``max_content_length`` (bytes) and
         ``body_timeout`` (seconds) replace the limits of the app, ``None`` lifts them;
-        ``session=False`` does not open the session ahead.
+        ``session=False`` does not open the session ahead. ``timeout`` are the seconds in which
+        the response has to begin, else the view is cancelled and the client gets a 503; a
+        ``def`` view cannot be cancelled and goes on for nobody. ``cancel_on_disconnect`` says
+        whether the view is cancelled when its client has left, else ``CANCEL_ON_DISCONNECT``
+        does.
 
         :raises SetupTypeError: if there is no rule: ``@app.route`` without parentheses.
         """
@@ -179,13 +182,10 @@ class Registrar:
         """
         endpoint = _endpoint_of(rule, endpoint, view_func)
         methods = _methods_of(rule, options.pop("methods", None), view_func)
-        view_keywords = _VIEW_KEYWORDS
-        if options.get("websocket"):
-            view_keywords |= _WEBSOCKET_KEYWORDS
-        unknown = options.keys() - _URL_KEYWORDS - view_keywords
+        unknown = options.keys() - _URL_KEYWORDS - _VIEW_KEYWORDS
         if unknown:
             others = {"endpoint", "methods", "provide_automatic_options"}
-            known = ", ".join(sorted(_URL_KEYWORDS | view_keywords | others))
+            known = ", ".join(sorted(_URL_KEYWORDS | _VIEW_KEYWORDS | others))
             raise SetupTypeError(
                 f"route({rule!r}) got an unknown keyword {min(unknown)!r}. Known are {known}."
             )
@@ -195,10 +195,10 @@ class Registrar:
             )
         if options.get("websocket"):
             _refuse_def_websocket(rule, view_func)
-            _refuse_wrong_timeout(rule, options.get("timeout"))
             methods = None
+        _refuse_wrong_timeout(rule, options)
         automatic = _automatic_options(provide_automatic_options, methods, view_func)
-        view_options = {key: options.pop(key) for key in tuple(options) if key in view_keywords}
+        view_options = {key: options.pop(key) for key in tuple(options) if key in _VIEW_KEYWORDS}
         if view_func is not None:
             self.registry.refuse_other_view(endpoint, view_func, rule)
         options["defaults"] = dict(options.get("defaults") or {})
@@ -445,7 +445,13 @@ def _automatic_options(
     return asked
 
 
-def _refuse_wrong_timeout(rule: str, seconds: Any) -> None:
+def _refuse_wrong_timeout(rule: str, options: dict[str, Any]) -> None:
+    seconds = options.get("timeout")
+    if seconds is not None and options.get("inline"):
+        raise SetupTypeError(
+            f"The view of {rule!r} is marked inline=True, so nothing can stop it, and it has a"
+            f" timeout of {seconds!r} seconds. Leave one of the two out."
+        )
     if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
         raise SetupValueError(
             f"The timeout of {rule!r} is a number of seconds greater than 0, or None to wait for"

@@ -17,20 +17,33 @@ class Within(Generic[T]):
     """What *awaitable* returns, if it is there within so many *seconds*.
 
     There is no task, and no timer for what need not be waited for: a body whose pieces have
-    arrived is read as fast as without a limit.
+    arrived is read as fast as without a limit. *unless* is called when the time is over; if
+    it is true, *awaitable* goes on.
 
     :raises TimeoutError: when the time is over; *awaitable* was cancelled and has ended.
     """
 
-    __slots__ = ("_awaitable", "_future", "_late", "_seconds", "_told", "waited")
+    __slots__ = ("_awaitable", "_future", "_late", "_seconds", "_told", "_unless", "waited")
 
-    def __init__(self, awaitable: Awaitable[T], seconds: float) -> None:
+    def __init__(
+        self,
+        awaitable: Awaitable[T],
+        seconds: float,
+        *,
+        unless: Callable[[], bool] | None = None,
+    ) -> None:
         self._awaitable = awaitable
+        self._unless = unless
         self._seconds = seconds
         self._future: Any = None
         self._late = self._told = False
         self.waited = 0.0
         """How many seconds it took."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether *awaitable* was cancelled, because the time was over."""
+        return self._told
 
     def __await__(self) -> Generator[Any, Any, T]:
         steps = self._awaitable.__await__()
@@ -51,7 +64,7 @@ class Within(Generic[T]):
             raise
         finally:
             timer.cancel()
-            self._future = None
+            self._future = self._unless = None
             self.waited = loop.time() - began
 
     def _go_on(self, steps: Generator[Any, Any, T], future: Any) -> Generator[Any, Any, T]:
@@ -78,6 +91,8 @@ class Within(Generic[T]):
                 return value
 
     def _give_up(self) -> None:
+        if self._unless is not None and self._unless():
+            return
         self._late = True
         self._tell()
 

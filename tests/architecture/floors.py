@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("context", "registrar", "routing", "signatures"),
     ("binding", "blueprints", "templating", "urls", "static", "inflight"),
     ("flow", "lifespan"),
+    ("deadlines",),
     ("pipeline",),
     ("entry",),
     ("app",),

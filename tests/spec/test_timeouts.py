@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 
-from erlen import Erlen, request, sync
+from erlen import Erlen, EventStream, g, request, run_sync, sync
+from erlen.errors import SetupError
 from tests.exchanges import Exchange
 
 FORM = [(b"content-type", b"application/x-www-form-urlencoded"), (b"expect", b"x")]
@@ -135,3 +137,227 @@ async def test_a_hook_may_give_a_slow_client_more_time():
     exchange = await Trickle(app, "/", seconds=0.05, pieces=[b"a", b"b"]).run()
 
     assert (exchange.body, seen) == (b"ab", [408])
+
+
+# -- views ---------------------------------------------------------------------------------
+
+JSON = [(b"accept", b"application/json")]
+
+
+@pytest.mark.parametrize("hooks", [False, True], ids=["bare", "hooks"])
+async def test_a_view_that_takes_too_long_is_cancelled_and_answered_with_a_503(hooks, caplog):
+    app = Erlen("late")
+    log: list[str] = []
+
+    @app.get("/", timeout=0.02)
+    async def view() -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            log.append("cleaned up")
+        return "never"
+
+    if hooks:
+        app.after_request(lambda response: log.append("after") or response)
+        app.teardown_request(lambda error: log.append(f"teardown {error}"))
+
+    exchange = await Exchange(app, headers=JSON).run()
+
+    exchange.check()
+    assert exchange.status == 503
+    assert exchange.headers[b"content-type"] == b"application/problem+json"
+    assert b"longer than 0.02 seconds" in exchange.body
+    assert log == ["cleaned up", *(["after", "teardown None"] if hooks else [])]
+    assert exchange.task.cancelling() == 0
+    assert "GET / took longer than 0.02 seconds" in caplog.text
+    await app.close_worker_pool()
+
+
+async def test_a_handler_may_answer_what_took_too_long():
+    app = Erlen("handled")
+    app.get("/", timeout=0.01)(asyncio.Event().wait)
+    app.errorhandler(503)(lambda error: ("slow today", 504))
+
+    exchange = await Exchange(app).run()
+
+    assert (exchange.status, exchange.body) == (504, b"slow today")
+    await app.close_worker_pool()
+
+
+async def test_what_answers_in_time_notices_nothing():
+    app = Erlen("quick")
+
+    @app.get("/", timeout=30)
+    async def view() -> str:
+        await asyncio.sleep(0.01)
+        return "fine"
+
+    @app.get("/def", timeout=30)
+    def def_view() -> str:
+        return "fine"
+
+    for path in ("/", "/def"):
+        assert (await Exchange(app, path).run()).body == b"fine"
+    await app.close_worker_pool()
+
+
+async def test_a_timeout_of_the_views_own_is_an_error_like_any_other(caplog):
+    app = Erlen("own")
+
+    @app.get("/", timeout=30)
+    async def view() -> str:
+        raise TimeoutError("of the database")
+
+    exchange = await Exchange(app).run()
+
+    assert exchange.status == 500
+    assert "of the database" in caplog.text
+
+
+@pytest.mark.parametrize("colour", ["async", "def"])
+async def test_the_first_piece_of_a_stream_has_to_come_in_time_and_the_rest_has_not(colour):
+    app = Erlen("stream")
+    go = threading.Event()
+
+    async def pieces(first: float) -> Any:
+        await asyncio.sleep(first)
+        yield "one"
+        await asyncio.sleep(0.6)
+        yield "two"
+
+    def def_pieces(first: float) -> Any:
+        go.wait(first)
+        yield "one"
+        go.wait(0.6)
+        yield "two"
+
+    make = pieces if colour == "async" else def_pieces
+    app.get("/<float:first>", timeout=0.5)(make)
+
+    quick, late = Exchange(app, "/0.0"), Exchange(app, "/5.0")
+    quick.begin()
+    late.begin()
+    await quick.over()
+    await late.has_sent(2)
+    go.set()
+    await late.over()
+
+    assert (quick.status, quick.body) == (200, b"onetwo")
+    assert late.status == 503
+    late.check()
+    await app.close_worker_pool()
+
+
+async def test_a_def_view_that_takes_too_long_goes_on_and_its_client_is_answered():
+    app = Erlen("def")
+    go = threading.Event()
+    log: list[str] = []
+
+    @app.get("/", timeout=0.05)
+    def view() -> str:
+        g.x = "mine"
+        go.wait(10)
+        log.append(g.x + request.path)
+        return "late"
+
+    app.after_request(lambda response: log.append("after") or response)
+    app.teardown_request(lambda error: log.append(f"teardown {error}"))
+    exchange = Exchange(app)
+    exchange.begin()
+    await exchange.has_sent(2)
+    assert (exchange.status, log) == (503, [])
+    go.set()
+    await exchange.over()
+
+    assert log == ["mine/", "after", "teardown None"]
+    exchange.check()
+    await app.close_worker_pool()
+
+
+async def test_what_a_def_view_waits_for_on_the_loop_is_cancelled():
+    app = Erlen("waits")
+    log: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            log.append("ended")
+
+    @app.get("/", timeout=0.05)
+    def view() -> str:
+        app.ensure_sync(wait)()
+        return "never"
+
+    exchange = await Exchange(app).run()
+
+    exchange.check()
+    assert (log, exchange.status) == (["ended"], 503)
+    await app.close_worker_pool()
+
+
+async def test_a_def_view_that_finds_no_thread_in_time_does_not_run():
+    app = Erlen("queue")
+    app.config["SYNC_WORKERS"] = 1
+    go, busy = threading.Event(), threading.Event()
+    log: list[str] = []
+
+    @app.get("/busy")
+    def hold() -> str:
+        busy.set()
+        return str(go.wait(10))
+
+    app.get("/", timeout=0.02)(lambda: log.append("ran") or "")
+    holding = Exchange(app, "/busy")
+    holding.begin()
+    await asyncio.to_thread(busy.wait)
+
+    exchange = await Exchange(app).run()
+    go.set()
+    await holding.over()
+
+    assert (exchange.status, log) == (503, [])
+    await app.close_worker_pool()
+
+
+async def test_a_thread_that_an_async_view_waits_for_is_waited_for():
+    app = Erlen("hop")
+    log: list[str] = []
+    go = threading.Event()
+
+    @app.get("/", timeout=0.02)
+    async def view() -> str:
+        await run_sync(lambda: go.wait(0.2) or log.append("thread"))()
+        return "never"
+
+    exchange = await Exchange(app).run()
+
+    assert (exchange.status, log) == (503, ["thread"])
+    await app.close_worker_pool()
+
+
+async def test_a_stream_of_events_begins_at_once_and_has_no_end_to_wait_for():
+    app = Erlen("events")
+
+    async def events() -> Any:
+        await asyncio.sleep(0.3)
+        yield "late"
+
+    @app.get("/", timeout=0.1)
+    async def view() -> Any:
+        return EventStream(events())
+
+    exchange = await Exchange(app).run()
+
+    assert exchange.body == b"data: late\n\n"
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": "5"}, {"timeout": -1}])
+def test_a_timeout_is_a_number_of_seconds(options):
+    with pytest.raises(SetupError, match="number of seconds greater than 0"):
+        Erlen("wrong").get("/", **options)(lambda: "")
+
+
+def test_what_runs_inline_cannot_be_stopped_and_has_no_timeout():
+    with pytest.raises(SetupError, match="Leave one of the two out"):
+        Erlen("wrong").get("/", inline=True, timeout=1)(lambda: "")
