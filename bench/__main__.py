@@ -29,6 +29,7 @@ class Effort:
     served_rounds: int
     served_seconds: int
     starts: int
+    """How often each server is started besides the time when it is weighed."""
     requests: int
     """How many requests the memory of Erlen is watched for."""
     process: tuple[str, ...]
@@ -40,9 +41,10 @@ class Effort:
 ALL = tuple(WORKLOADS)
 # Making every peer's app with 5000 routes takes minutes.
 FEWER = tuple(name for name in ALL if not name.startswith("routes5000"))
+SERVED = (*(name for name in ALL if not name.startswith("routes")), "routes500_dynamic")
 EFFORTS = {
-    "quick": Effort(2, 0.02, 1, 1, 1, 40_000, FEWER, ("plaintext", "json", "args")),
-    "full": Effort(9, 0.15, 3, 3, 5, 200_000, ALL, ALL),
+    "quick": Effort(2, 0.02, 1, 1, 0, 40_000, FEWER, ("plaintext", "json", "args")),
+    "full": Effort(9, 0.15, 3, 2, 5, 200_000, ALL, SERVED),
 }
 PARTS = ["process", "served", "echoes", "weights", "slope"]
 PACKAGES = [*peers.PEERS, "uvicorn", "uvloop", "httptools", "websockets", "gunicorn"]
@@ -73,8 +75,9 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {
         "when": time.strftime("%Y-%m-%d"),
         "machine": machine(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
         "versions": {"Python": platform.python_version()} | versions(names),
-        "how": how(options.how, effort, options.rounds),
+        "how": how(effort, options.rounds),
         "different": differences(names),
     }
     rounds = options.rounds or effort.rounds
@@ -100,13 +103,13 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
-def how(name: str, effort: Effort, rounds: int | None) -> dict[str, Any]:
+def how(effort: Effort, rounds: int | None) -> dict[str, Any]:
     """Say how it was measured, in the words of the page."""
     times = f"{rounds or effort.rounds} rounds of {effort.seconds * 1000:g} ms for each workload"
     turns = rounds or effort.served_rounds
     number = "one round" if turns == 1 else f"the median of {turns} rounds"
     return {
-        "command": "nox -s bench -- quick --page" if name == "quick" else "nox -s bench -- --page",
+        "command": " ".join(["nox -s bench --", *sys.argv[1:]]),
         "in process": times,
         "served": f"{number} of {effort.served_seconds} s",
         "requests": served.REQUESTS,
@@ -121,7 +124,7 @@ def machine() -> str:
         lines = information.read_text().splitlines()
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         name = models[0] if models else name
-    return f"{name}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
 
 
 def versions(names: list[str]) -> dict[str, str]:

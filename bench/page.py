@@ -14,6 +14,10 @@ from bench.workloads import FILE
 HERE = Path(__file__).parent
 FOLDER = HERE.parent / "docs" / "explanation"
 
+QUIET = 0.7
+"""The load average from which on the page warns of its figures."""
+BUSY = "**The machine was busy, so the figures are rough:** its load average at the start was"
+
 PAGE = """\
 # Performance
 
@@ -146,14 +150,15 @@ def named(ratios: tables.Figures) -> dict[str, Mapping[str, float]]:
 def machine(results: Mapping[str, Any]) -> str:
     """Say where and with what it was measured."""
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    return f"Measured on {results['when']}: {results['machine']}. {versions}."
+    busy = f"{BUSY} {results['load']:.1f}.\n\n" if results["load"] > QUIET else ""
+    return f"{busy}Measured on {results['when']}: {results['machine']}. {versions}."
 
 
 def weights(results: Mapping[str, Any]) -> str:
     """Write what Erlen weighs, if that was measured."""
-    if not results.get("weights"):
-        return ""
     grows = tables.slope(results["slope"]) if results.get("slope") else ""
+    if not results.get("weights"):
+        return f"## Memory\n\n{grows}\n" if grows else ""
     return WEIGHTS.format(
         requests=results["how"]["requests"], table=tables.weights(results), slope=grows
     )
