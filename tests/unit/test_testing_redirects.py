@@ -172,3 +172,13 @@ async def test_a_redirect_to_a_subdomain_is_followed_where_that_is_allowed():
         await app.test_client().get(to, follow_redirects=True)
     client = app.test_client(allow_subdomain_redirects=True)
     assert (await client.get(to, follow_redirects=True)).json["url"] == "http://sub.x.example/echo"
+
+
+def test_a_synchronous_client_can_be_allowed_to_later_on():
+    client = redirecting_app(SERVER_NAME="x.example").sync_test_client()
+
+    client.allow_subdomain_redirects = True
+
+    response = client.get("/away?to=http://sub.x.example/echo", follow_redirects=True)
+    assert response.json["url"] == "http://sub.x.example/echo"
+    assert client.allow_subdomain_redirects is True

@@ -140,5 +140,12 @@ class SyncTestClient:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_client"], name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What is set is for the client that sends the requests.
+        if name == "_client":
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._client, name, value)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._client.app!r}>"
