@@ -60,7 +60,7 @@ def owners() -> dict[str, Any]:
     return {
         "app": app,
         "blueprint": Blueprint("b", __name__),
-        "client": client,
+        "client": Both(client, app.test_client()),
         "config": app.config,
         "context": app.app_context(),
         "current_app": app,
@@ -78,7 +78,7 @@ def owners() -> dict[str, Any]:
 
 
 class Both:
-    """What a view returns and what a test gets have much in common, and one name."""
+    """Two things of one name: what a view returns and what a test gets, two clients."""
 
     def __init__(self, *ends: Any) -> None:
         self.names = {name for end in ends for name in dir(end)}
