@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -39,7 +40,8 @@ FLASK_EXAMPLES = ["tutorial", "javascript"]
 def tests(session: nox.Session) -> None:
     """Run the suite; on the Python that runs nox also measure the core's coverage."""
     install(session, "test")
-    suite = ["pytest", "--ignore=tests/docs", "--ignore=tests/ecosystem", *session.posargs]
+    others = ("docs", "ecosystem", "browser")  # these have sessions of their own
+    suite = ["pytest", *(f"--ignore=tests/{other}" for other in others), *session.posargs]
     if session.posargs:
         session.run(*suite)
         return
@@ -135,6 +137,47 @@ def conformance(session: nox.Session) -> None:
             with session.chdir(source / "examples" / example):
                 path = os.pathsep.join((str(adapter), "."))
                 session.run(*pytest, env={"PYTHONPATH": path, "TMPDIR": str(target)})
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Run the pages of the examples in the Chromium that is installed, without a window."""
+    if shutil.which(os.environ.get("CHROMIUM", "chromium")) is None:
+        session.skip(
+            "there is no chromium. On Debian: apt-get install chromium; elsewhere say where it"
+            " is: CHROMIUM=/path/to/chromium nox -s browser"
+        )
+    install(session, "test")
+    session.install("playwright>=1.50")  # its own browsers are not needed
+    session.run("pytest", "tests/browser", *session.posargs)
+
+
+@nox.session
+def autobahn(session: nox.Session) -> None:
+    """Let Autobahn's fuzzing client judge websockets, beside those of the server alone.
+
+    It needs a Python 2.7, found on the path or as AUTOBAHN_PYTHON. Cases can be chosen:
+    ``nox -s autobahn -- "9.*"``. Left alone, it runs all but those that take long: 9 sends up
+    to 16 MiB, 12 and 13 compress thousands of messages.
+    """
+    old = os.environ.get("AUTOBAHN_PYTHON") or shutil.which("python2.7")
+    if old is None:
+        session.skip("there is no Python 2.7 for autobahntestsuite: set AUTOBAHN_PYTHON")
+    install(session, "test")
+    folder = Path(session.create_tmp()).resolve()
+    wstest = folder / "python2" / "bin" / "wstest"
+    if not wstest.exists():
+        # The last virtualenv that makes environments of Python 2.7.
+        session.install("virtualenv==20.21.1", "--target", str(folder / "virtualenv"))
+        environment = {"PYTHONPATH": str(folder / "virtualenv")}
+        command = ("python", "-m", "virtualenv", "-p", old, str(folder / "python2"))
+        session.run(*command, env=environment)
+        pip = str(wstest.with_name("pip"))
+        session.run(pip, "install", "-q", "autobahntestsuite", external=True)
+    session.run(
+        *("python", "tests/autobahn.py", str(wstest), str(folder), *session.posargs),
+        env={"PYTHONPATH": "."},
+    )
 
 
 @nox.session

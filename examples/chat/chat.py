@@ -1,16 +1,17 @@
-"""A chat: whoever opens the page talks to everybody else who has it open."""
+"""A chat with rooms: whoever enters a room talks to everybody else who is there."""
 
 from __future__ import annotations
 
-import asyncio
+from collections import defaultdict
 from typing import Any
 
 from erlen import (
     Erlen,
     WebSocket,
-    WebSocketDisconnect,
     abort,
+    broadcast,
     current_websocket,
+    json,
     render_template,
     websocket,
 )
@@ -22,8 +23,8 @@ LONGEST_MESSAGE = 500
 PATIENCE = 1.0
 """Seconds that a message waits for somebody whose connection is slow."""
 
-people: dict[WebSocket, str] = {}
-"""Everybody who is here. Keep ``current_websocket()``: ``websocket`` is a different one in
+rooms: defaultdict[str, dict[WebSocket, str]] = defaultdict(dict)
+"""Who is in which room. Keep ``current_websocket()``: ``websocket`` is a different one in
 each connection, so it cannot be kept."""
 
 
@@ -32,34 +33,31 @@ async def index():
     return render_template("chat.html")
 
 
-@app.websocket("/chat")
-async def chat():
+@app.websocket("/rooms/<path:room>")
+async def chat(room: str):
     name = websocket.args.get("name", "").strip()
-    if not 0 < len(name) <= LONGEST_NAME:
+    if not 0 < len(name) <= LONGEST_NAME or len(room) > LONGEST_NAME:
         abort(400, f"Say who you are: ?name= with at most {LONGEST_NAME} characters.")
 
     await websocket.accept()
     me = current_websocket()
-    people[me] = name
+    rooms[room][me] = name
     try:
-        await tell_everybody("joined", name=name)
+        await tell(room, "joined", name=name)
         async for message in websocket:
-            await tell_everybody("says", name=name, text=str(message)[:LONGEST_MESSAGE])
+            await tell(room, "says", name=name, text=str(message)[:LONGEST_MESSAGE])
     finally:
-        del people[me]
-        await tell_everybody("left", name=name)
+        del rooms[room][me]
+        await tell(room, "left", name=name)
+        if not rooms[room]:
+            del rooms[room]
 
 
-async def tell_everybody(event: str, **details: Any) -> None:
-    """Send an event, and who is here, to everybody at the same time."""
+async def tell(room: str, event: str, **details: Any) -> None:
+    """Send an event, and who is there, to everybody in *room* at the same time.
+
+    Who is too slow misses it, and nobody else waits for them.
+    """
+    people = rooms[room]
     news = {"event": event, "people": sorted(people.values()), **details}
-    await asyncio.gather(*(tell(somebody, news) for somebody in people))
-
-
-async def tell(somebody: WebSocket, news: dict[str, Any]) -> None:
-    """Send *news*; who is gone, or too slow, misses it, and nobody else waits for them."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await somebody.send_json(news)
-    except (WebSocketDisconnect, TimeoutError):
-        pass
+    await broadcast(people, json.dumps(news), timeout=PATIENCE)
