@@ -11,7 +11,6 @@ from typing import Any
 import uvicorn
 
 from erlen.server.protocols import protocol
-from erlen.server.serving import Config
 from tests.waiting import until
 
 PATIENCE = 30.0
@@ -25,12 +24,9 @@ async def served(app: Any, *, ours: bool = False, **options: Any) -> AsyncIterat
     *ours* serves HTTP with the protocol of ``erlen run``, else it is that of plain uvicorn.
     """
     options = {"log_config": None, "lifespan": "on", "timeout_graceful_shutdown": 1, **options}
-    config: uvicorn.Config
     if ours:
-        config = Config(app, patience=1, http=protocol(), **options)
-    else:
-        config = uvicorn.Config(app, **options)
-    server = uvicorn.Server(config)
+        options["http"] = protocol()
+    server = uvicorn.Server(uvicorn.Config(app, **options))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await until(lambda: server.started or serving.done(), PATIENCE)
