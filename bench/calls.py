@@ -33,12 +33,16 @@ class Answer:
         return next((value for key, value in self.headers if key == name), "")
 
 
-class Caller(Protocol):
+class Asks(Protocol):
     """Something that can be asked."""
 
     async def ask(self, workload: Workload) -> Answer:
         """Ask once."""
         ...
+
+
+class Caller(Asks, Protocol):
+    """Something that can be asked often."""
 
     async def time(self, workload: Workload, number: int) -> float:
         """Ask *number* times; return the seconds that all took."""
@@ -249,7 +253,7 @@ def check(workload: Workload, answer: Answer, different: Different | None = None
 
 
 async def prepared(
-    caller: Caller, workload: Workload, different: Different | None = None
+    caller: Asks, workload: Workload, different: Different | None = None
 ) -> Workload:
     """Check the answer; return the workload with the cookies that it needs.
 

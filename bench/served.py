@@ -88,13 +88,6 @@ class Server:
         link.close()
         return answer
 
-    async def time(self, workload: Workload, number: int) -> float:
-        """Ask *number* times; return the seconds that all took."""
-        start = time.perf_counter()
-        for _ in range(number):
-            await self.ask(workload)
-        return time.perf_counter() - start
-
     def kilobytes(self) -> int:
         """Return the memory of the process, or of the largest below it that does the work."""
         numbers = [self.process.pid]
