@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 from urllib.parse import quote
 
 from starlette.requests import HTTPConnection
 
 from .datastructures import CombinedMultiDict, ImmutableMultiDict, TooManyItems, parse_query
+from .errors import ContextError
 from .exceptions import BadRequest, HTTPException, RequestHeaderFieldsTooLarge
 from .headers import (
     Accept,
@@ -30,6 +32,9 @@ from .registry import Rule
 from .typing import Scope
 
 __all__ = ["Connection", "Limits", "session_of"]
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +96,24 @@ class Connection:
         self._headers: RequestHeaders | None = None
         self._args: ImmutableMultiDict[str, str] | None = None
         self._cookies: ImmutableMultiDict[str, str] | None = None
+
+    @overload
+    def enter(self, manager: AbstractAsyncContextManager[T]) -> Awaitable[T]: ...
+    @overload
+    def enter(self, manager: AbstractContextManager[T]) -> T: ...
+    def enter(self, manager: Any) -> Any:
+        """Enter a context manager for the rest of this request; it is left at teardown.
+
+        ``db = await request.enter(aiosqlite.connect(path))``: an async one is awaited, in
+        ``def`` code both kinds are plain calls. It sees every exception that leaves the view,
+        :func:`~erlen.abort` too, whether or not something handles it. It cannot swallow one.
+
+        :raises ContextError: when the request is over.
+        """
+        context = current.get()
+        if context is None:
+            raise ContextError("There is no request here that something could be entered for.")
+        return context.enter(manager)
 
     # -- the match -------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from inspect import isawaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-from .concurrency import Owner, ensure_sync, wait_for
+from .concurrency import Owner, Pending, ensure_sync, wait_for
 from .connections import Connection
 from .errors import ContextError
 from .exceptions import HTTPException
@@ -141,6 +141,7 @@ class Context(Generic[AppT]):
     sending: Any = None
     """The response, while it is sent piece by piece."""
     unhandled: BaseException | None = None
+    raised: BaseException | None = None
     opened: Any = _UNOPENED
     flashes: list[tuple[str, Any]] | None = None
     after: list[Callable[..., Any]] | None = None
@@ -443,28 +444,44 @@ class Context(Generic[AppT]):
     def enter(self, manager: AbstractContextManager[Any] | AbstractAsyncContextManager[Any]) -> Any:
         """Enter *manager* now and leave it at teardown, with the view's exception.
 
-        An async manager is awaited in ``async def`` code and entered at once in ``def`` code.
+        An async manager is awaited in ``async def`` code and entered at once in ``def`` code,
+        where one that is both is entered as a plain one. It is left where it was entered: on
+        the loop, or in the thread of the request.
+
+        :raises ContextError: when the request is over.
         """
+        if self.closed or self.torn_down:
+            raise ContextError(OVER)
         self.untidy = True
         if self.exits is None:
             self.exits = []
-        if isinstance(manager, AbstractAsyncContextManager):
+        plain = isinstance(manager, AbstractContextManager)
+        if isinstance(manager, AbstractAsyncContextManager) and (self.on_its_loop or not plain):
             return self._enter_async(manager)
-        value = manager.__enter__()
-        self.exits.append(manager.__exit__)
+        value = cast("AbstractContextManager[Any]", manager).__enter__()
+        leave = manager.__exit__
+        self.exits.append(_on_loop(leave) if self.on_its_loop else leave)
         return value
 
     def _enter_async(self, manager: AbstractAsyncContextManager[Any]) -> Any:
         async def start() -> Any:
             value = await manager.__aenter__()
-            cast("list[Any]", self.exits).append(manager.__aexit__)
+            cast("list[Any]", self.exits).append(_on_loop(manager.__aexit__))
             return value
 
-        return start() if self.on_its_loop else wait_for(start)
+        return Pending("request.enter(...)", start) if self.on_its_loop else wait_for(start)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
         return f"<{state} context of {self.app.name!r}: {self.connection or self.kind}>"
+
+
+def _on_loop(leave: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    async def leave_on_loop(*error: Any) -> Any:
+        value = leave(*error)
+        return await value if isawaitable(value) else value
+
+    return leave_on_loop
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:

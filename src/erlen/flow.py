@@ -247,6 +247,8 @@ class Flow:
     async def recover(self, context: Context[Any], error: Exception) -> Response:
         """Turn an error of a hook or a view into a response, or raise it again."""
         app = context.app
+        if context.exits:
+            context.raised = error  # handled or not, it left the view
         if isinstance(error, StarletteClientDisconnect):
             error = ClientDisconnected("The client left before its request was complete.")
         if isinstance(error, WrongResult):
@@ -430,16 +432,18 @@ class Flow:
         Their errors are logged and never cost the response. What is no ``Exception``, above
         all a cancel in the middle, is raised when all of them have run.
         """
-        if context.torn_down or context.is_copy:
+        if context.torn_down or (context.is_copy and not context.exits):
             return
         # Admitted: what has begun is torn down, however many requests wait for a thread.
         context.torn_down = context.admitted = True
         context.stage = None
         context.end_watch()
         error = error if error is not None else context.unhandled
-        context.unhandled = None  # its traceback knows the context
+        raised = error if error is not None else context.raised
+        context.unhandled = context.raised = None  # their tracebacks know the context
         fatal: BaseException | None = None
-        for step in self._last_steps(context, error):
+        leaving = self._left(context, raised)
+        for step in leaving if context.is_copy else self._last_steps(context, error, leaving):
             try:
                 await step()
             except Exception as failure:
@@ -449,14 +453,19 @@ class Flow:
         if fatal is not None:
             raise fatal
 
-    def _last_steps(self, context: Context[Any], error: BaseException | None) -> Iterator[Step]:
+    def _left(self, context: Context[Any], error: BaseException | None) -> Iterator[Step]:
+        for leave in reversed(context.exits or ()):
+            yield partial(self.bind.step(leave), *_exit_arguments(error))
+
+    def _last_steps(
+        self, context: Context[Any], error: BaseException | None, leaving: Iterator[Step]
+    ) -> Iterator[Step]:
         app = context.app
         connected = context.kind != "app"
         if connected:
             for step in self.teardowns:
                 yield partial(step, error)
-        for leave in reversed(context.exits or ()):
-            yield partial(self.bind.step(leave), *_exit_arguments(error))
+        yield from leaving
         if connected and self.tearing_down.receivers:
             yield partial(self.bind.announce, self.tearing_down, app, exc=error)
         if isinstance(context.connection, Request):

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, NoReturn, ParamSpec, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast, overload
 
 from . import templating, urls
 from .context import MISSING_APP
@@ -159,11 +159,17 @@ def after_this_request(function: F) -> F:
     return function
 
 
-def enter(manager: AbstractContextManager[T] | AbstractAsyncContextManager[T]) -> Any:
-    """Enter *manager* for the rest of this request; it is left at teardown.
+@overload
+def enter(manager: AbstractAsyncContextManager[T]) -> Awaitable[T]: ...
+@overload
+def enter(manager: AbstractContextManager[T]) -> T: ...
+def enter(manager: Any) -> Any:
+    """Enter *manager* for the rest of this context; like ``request.enter``, without a request.
 
-    It sees the exception of the view, if there is one. An async manager is awaited:
-    ``session = await enter(Session())``; in ``def`` code both kinds are plain calls.
+    For ``with app.app_context():``, commands, background tasks. See
+    :meth:`Request.enter <erlen.Request.enter>`.
+
+    :raises ContextError: outside of an app context.
     """
     return context_here(MISSING_APP).enter(manager)
 

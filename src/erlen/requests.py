@@ -6,7 +6,7 @@ import asyncio
 import io
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -896,6 +896,12 @@ if TYPE_CHECKING:
 
         def on_json_loading_failed(self, error: ValueError | None) -> Any:
             """Return what stands for JSON that cannot be read."""
+
+        def enter(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride] # the other face
+            self, manager: AbstractAsyncContextManager[T] | AbstractContextManager[T]
+        ) -> T:
+            """Enter a context manager for the rest of this request."""
+            ...
 
 else:
     SyncRequest = Request
