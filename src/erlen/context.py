@@ -458,8 +458,9 @@ class Context(Generic[AppT]):
         plain = isinstance(manager, AbstractContextManager)
         if isinstance(manager, AbstractAsyncContextManager) and (self.on_its_loop or not plain):
             return self._enter_async(manager)
-        value = cast("AbstractContextManager[Any]", manager).__enter__()
-        leave = manager.__exit__
+        entered = cast("AbstractContextManager[Any]", manager)
+        value = entered.__enter__()
+        leave = entered.__exit__
         self.exits.append(_on_loop(leave) if self.on_its_loop else leave)
         return value
 
