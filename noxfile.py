@@ -31,6 +31,9 @@ COVERAGE = 95
 
 FLASK = "3.1.3"
 """Whose tests the conformance session runs."""
+UVICORN = "0.54.0"
+"""Whose tests the protocols session runs."""
+UVICORN_TESTS_USE = ["a2wsgi", "anyio", "cryptography", "httpx2", "trustme", "wsproto"]
 FLASK_TESTS_USE = ["asgiref", "greenlet", "python-dotenv"]
 FLASK_EXAMPLES = ["tutorial", "javascript"]
 """Those of Flask's examples that have tests."""
@@ -178,6 +181,31 @@ def autobahn(session: nox.Session) -> None:
         *("python", "tests/autobahn.py", str(wstest), str(folder), *session.posargs),
         env={"PYTHONPATH": "."},
     )
+
+
+@nox.session
+def protocols(session: nox.Session) -> None:
+    """Run uvicorn's own tests of its protocols against the classes that stand on them."""
+    if not package_index_answers(session):
+        session.skip("the package index can't be reached, and uvicorn's tests are not kept here")
+    session.install("-e.", f"uvicorn=={UVICORN}", "pytest", "pytest-timeout", *UVICORN_TESTS_USE)
+    adapter = Path("tests/conformance").resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder).resolve()
+        session.run(
+            *("python", "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"),
+            *("--dest", str(target), f"uvicorn=={UVICORN}"),
+        )
+        with tarfile.open(target / f"uvicorn-{UVICORN}.tar.gz") as archive:
+            archive.extractall(target, filter="data")
+        with session.chdir(target / f"uvicorn-{UVICORN}"):
+            session.run(
+                *("python", "-m", "pytest", "-p", "erlen_as_uvicorn", "-p", "no:cacheprovider"),
+                *("--override-ini=addopts=", "--timeout=20", "-q", "--tb=short"),
+                *(session.posargs or ["tests/protocols/test_http.py"]),
+                *([] if session.posargs else ["tests/protocols/test_websocket.py"]),
+                env={"PYTHONPATH": str(adapter)},
+            )
 
 
 @nox.session

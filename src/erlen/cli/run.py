@@ -179,6 +179,20 @@ _SEVERAL = f"several are separated by {os.pathsep!r}"
     help="Seconds that open requests have to end when the server stops.  [default:"
     " SHUTDOWN_GRACE of the app]",
 )
+@click.option(
+    "--head-timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Seconds that a connection may wait for the head of a request.",
+)
+@click.option(
+    "--max-head-size",
+    type=click.IntRange(1024),
+    default=64 * 1024,
+    show_default=True,
+    help="Bytes of the first line and the headers of a request.",
+)
 @pass_script_info
 def run_command(info: ScriptInfo, /, reload: bool | None, **options: Any) -> None:
     """Serve the app with uvicorn.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import ssl
@@ -22,7 +23,7 @@ from ..typing import ASGIApp
 from .ending import end_soon
 from .interrupts import accept_ctrl_c, holding_back_ctrl_c
 from .output import log_config
-from .protocols import protocol
+from .protocols import is_known, protocol, websocket_protocol
 from .settings import Settings
 
 __all__ = ["FORCED", "Config", "Server", "make_config", "serve", "serve_with_workers"]
@@ -41,6 +42,9 @@ class Config(uvicorn.Config):
     *patience* are those after which requests are cancelled that an app does not end itself;
     ``None`` leaves that to uvicorn.
     """
+
+    head_timeout: float | None = None
+    max_head_size: int = 64 * 1024
 
     def __init__(
         self, app: Any, *, grace: float | None, patience: float | None, **options: Any
@@ -146,6 +150,8 @@ def make_config(app: ASGIApp | str, settings: Settings) -> Config:
     lifespan = "on" if isinstance(app, (App, str)) else "auto"
     options: dict[str, Any] = {
         "http": protocol(),
+        "ws": websocket_protocol(),
+        "h11_max_incomplete_event_size": settings.max_head_size,
         "lifespan": lifespan,
         "factory": isinstance(app, str),
         "workers": settings.workers,
@@ -160,12 +166,20 @@ def make_config(app: ASGIApp | str, settings: Settings) -> Config:
         # Requests of one connection would otherwise see each other's variables.
         "reset_contextvars": True,
     }
-    return Config(
+    config = Config(
         app,
         grace=settings.graceful_timeout,
         patience=None if "timeout_graceful_shutdown" in settings.uvicorn else settings.patience,
         **{**options, **settings.uvicorn},
     )
+    config.head_timeout, config.max_head_size = settings.head_timeout, settings.max_head_size
+    if not is_known():
+        logging.getLogger("uvicorn.error").warning(
+            "This Erlen does not know the insides of uvicorn %s. The server works, without"
+            " head_timeout and max_head_size, and with two writes for a response.",
+            uvicorn.__version__,
+        )
+    return config
 
 
 def _tls(settings: Settings) -> dict[str, Any]:

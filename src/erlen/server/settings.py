@@ -56,6 +56,12 @@ class Settings:
     """Seconds that open requests have to end when the server stops; ``None``: what
     ``SHUTDOWN_GRACE`` of the app says, and for an app that is none of ours 3, or 0.5 while
     developing."""
+    head_timeout: float | None = 30.0
+    """Seconds that a connection may wait for the whole head of a request, be it idle or slow;
+    a quarter more at most. ``None``: for ever. After a response, an idle one is closed sooner:
+    after the ``timeout_keep_alive`` of uvicorn, 5."""
+    max_head_size: int = 64 * 1024
+    """Bytes of the first line and the headers of a request."""
     uvicorn: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """More settings, as uvicorn names them; these win."""
 
@@ -66,6 +72,16 @@ class Settings:
             raise SetupValueError(
                 f"Reloading works with one process, not with {self.workers} workers. Leave one of"
                 " the two out: --no-reload, or no --workers."
+            )
+        if self.head_timeout is not None and self.head_timeout <= 0:
+            raise SetupValueError(
+                f"The head of a request takes some time: head_timeout is {self.head_timeout!r}."
+                " None waits for ever."
+            )
+        if self.max_head_size < 1024:
+            raise SetupValueError(
+                f"No request fits into a head of {self.max_head_size} bytes: max_head_size is 1024"
+                " or more."
             )
         if self.key is not None and self.cert is None:
             raise SetupValueError("A private key alone is not enough for https: pass cert too.")

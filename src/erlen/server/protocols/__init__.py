@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-__all__ = ["loop_name", "parser_name", "protocol"]
+__all__ = ["is_known", "loop_name", "parser_name", "protocol", "websocket_protocol"]
+
+_KNOWN = ("0", "54")
+"""Major and minor version of the uvicorn whose insides the classes here were tested with."""
 
 
 def protocol() -> str:
-    """Return the import string of the protocol class, for uvicorn."""
-    return f"{__name__}.with_{parser_name()}:HttpProtocol"
+    """Return the name or import string of the protocol class, for uvicorn."""
+    name = parser_name()
+    return f"{__name__}.with_{name}:HttpProtocol" if is_known() else name
+
+
+def websocket_protocol() -> str:
+    """Return the name or import string of the protocol class for websockets."""
+    if is_known() and find_spec("websockets") is not None:
+        return f"{__name__}.with_websockets:WebSocketProtocol"
+    return "auto"
+
+
+def is_known() -> bool:
+    """Say whether the classes here fit the uvicorn that is installed; if not, its own serve."""
+    import uvicorn
+
+    return tuple(uvicorn.__version__.split(".")[:2]) == _KNOWN
 
 
 def parser_name() -> str:

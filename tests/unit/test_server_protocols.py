@@ -1,0 +1,532 @@
+"""The protocols of the server: a contract that uvicorn's classes keep as well, then our limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from erlen.server import Settings, protocols
+from erlen.server.protocols import with_h11, with_httptools
+from erlen.server.protocols.with_websockets import WebSocketProtocol
+from erlen.server.serving import Config, make_config
+
+PAIRS = {
+    "httptools": (HttpToolsProtocol, with_httptools.HttpProtocol),
+    "h11": (H11Protocol, with_h11.HttpProtocol),
+}
+OURS = [pytest.param(pair[1], id=name) for name, pair in PAIRS.items()]
+PATIENCE = 20
+
+
+class Recorded:
+    """A transport that writes down what is written at once."""
+
+    def __init__(self, transport, writes):
+        self._transport = transport
+        self._writes = writes
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
+
+    def write(self, data):
+        if data:
+            self._writes.append(bytes(data))
+        self._transport.write(data)
+
+    def writelines(self, pieces):
+        self._writes.append(b"".join(pieces))
+        self._transport.writelines(pieces)
+
+
+@asynccontextmanager
+async def served(kind, app, *, head_timeout=None, max_head_size=64 * 1024, writes=None):
+    """Serve *app* with protocols of this *kind*; gives the port."""
+
+    class Recording(kind):
+        def connection_made(self, transport):
+            super().connection_made(Recorded(transport, [] if writes is None else writes))
+
+    config = Config(
+        app,
+        grace=None,
+        patience=1.0,
+        lifespan="off",
+        http=kind,
+        ws=WebSocketProtocol,
+        log_config=None,
+    )
+    config.head_timeout, config.max_head_size = head_timeout, max_head_size
+    # Without what answers signals: they are pytest's here.
+    uvicorn.Config.load(config)
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: Recording(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        for task in list(state.tasks):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def answer_of(port, *pieces):
+    """Send *pieces*, each on its own, and return everything that comes until the end."""
+    async with asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(ConnectionError):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+        answer = bytearray()
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                answer += data
+        writer.close()
+        return bytes(answer)
+
+
+def request(start="GET / HTTP/1.1", *headers, body=b"", last=True):
+    lines = [start, "host: example.org", *headers, *(["connection: close"] if last else [])]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+# -- the contract: what is answered is what uvicorn answers -----------------------------------
+
+
+def responding(*bodies, status=200, headers=(), wait=False):
+    """Make an app that answers with these pieces."""
+    raw = [(name.encode(), value.encode()) for name, value in headers]
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        for number, body in enumerate(bodies, 1):
+            if wait:
+                await asyncio.sleep(0.01)
+            more = number < len(bodies)
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+
+    return app
+
+
+def sized(*bodies, **options):
+    length = str(sum(map(len, bodies)))
+    return responding(*bodies, headers=[("content-length", length)], **options)
+
+
+async def reading(scope, receive, send):
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message["body"]
+        more = message["more_body"]
+    await sized(b"read " + body)(scope, receive, send)
+
+
+async def failing(scope, receive, send):
+    raise ValueError("on purpose")
+
+
+def failing_after(app):
+    async def fail(scope, receive, send):
+        with suppress(RuntimeError):
+            await app(scope, receive, send)
+        raise ValueError("on purpose")
+
+    return fail
+
+
+async def nothing(scope, receive, send):
+    return None
+
+
+POST = request("POST / HTTP/1.1", "content-length: 4", body=b"abcd")
+EXPECT = request("POST / HTTP/1.1", "content-length: 4", "expect: 100-continue", body=b"abcd")
+EXCHANGES = {
+    "a plain answer": (sized(b"hello"), request()),
+    "HEAD": (sized(b"hello"), request("HEAD / HTTP/1.1")),
+    "HEAD without a length": (responding(b"hello"), request("HEAD / HTTP/1.1")),
+    "204": (responding(b"", status=204), request()),
+    "304": (responding(b"", status=304, headers=[("etag", '"a"')]), request()),
+    "an empty body": (sized(b""), request()),
+    "no length": (responding(b"hello"), request()),
+    "pieces": (responding(b"a", b"b", b"c"), request()),
+    "pieces with pauses": (responding(b"a", b"b", b"c", wait=True), request()),
+    "an empty first piece": (responding(b"", b"b", b"c"), request()),
+    "pieces of a known length": (sized(b"a", b"b", b"c", wait=True), request()),
+    "a large body": (sized(b"x" * 300_000), request()),
+    "large pieces": (responding(b"x" * 300_000, b"y" * 300_000), request()),
+    "HTTP/1.0": (sized(b"hello"), request("GET / HTTP/1.0", last=False)),
+    "the app closes": (responding(b"", headers=[("connection", "close")]), request(last=False)),
+    "an unread body": (sized(b"hello"), POST),
+    "a read body": (reading, POST),
+    "100-continue": (reading, EXPECT),
+    "100-continue that is not read": (sized(b"no"), EXPECT),
+    "two requests at once": (sized(b"hello"), request(last=False) + request()),
+    "two with pauses": (responding(b"a", b"b", wait=True), request(last=False) + request()),
+    "two HEAD": (sized(b"a"), request("HEAD / HTTP/1.1", last=False) + request("HEAD / HTTP/1.1")),
+    "an error": (failing, request()),
+    "an error after the head": (failing_after(responding()), request()),
+    "an error after a piece": (failing_after(responding(b"a", b"b")), request()),
+    "too short": (failing_after(responding(b"a", headers=[("content-length", "5")])), request()),
+    "too long": (failing_after(responding(b"abc", headers=[("content-length", "1")])), request()),
+    "no answer": (nothing, request()),
+    "only a head": (responding(), request()),
+    "no HTTP": (nothing, b"hello\r\n\r\n"),
+    "an upgrade to what is not there": (
+        sized(b"hello"),
+        request("GET / HTTP/1.1", "upgrade: h2c"),
+    ),
+}
+
+
+@pytest.mark.parametrize("parser", PAIRS)
+@pytest.mark.parametrize("name", EXCHANGES)
+async def test_an_answer_is_uvicorns_byte_for_byte(parser, name):
+    app, sent = EXCHANGES[name]
+    answers = []
+
+    for kind in PAIRS[parser]:
+        async with served(kind, app) as port:
+            answers.append(await answer_of(port, sent))
+
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"HTTP/1.1 ")
+
+
+@pytest.mark.parametrize("parser", PAIRS)
+async def test_the_access_log_is_uvicorns(parser, caplog):
+    caplog.set_level(logging.INFO, "uvicorn.access")
+    lines = []
+
+    for kind in PAIRS[parser]:
+        async with served(kind, sized(b"a")) as port:
+            await answer_of(port, request("GET /a?b=c HTTP/1.1", last=False) + request())
+        lines.append([record.args[1:] for record in caplog.records])
+        caplog.clear()
+
+    assert lines[0] == lines[1]
+    assert lines[0] == [("GET", "/a?b=c", "1.1", 200), ("GET", "/", "1.1", 200)]
+
+
+@pytest.mark.parametrize("parser", PAIRS)
+async def test_a_slow_reader_holds_the_app_back_as_with_uvicorn(parser):
+    sent = 0
+
+    async def app(scope, receive, send):
+        nonlocal sent
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for sent in range(1, 25):
+            body = {"type": "http.response.body", "body": b"x" * 500_000, "more_body": sent < 24}
+            await send(body)
+
+    for kind in PAIRS[parser]:
+        sent = 0
+        async with served(kind, app) as port, asyncio.timeout(PATIENCE):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port))
+            client.setblocking(False)
+            reader, writer = await asyncio.open_connection(sock=client, limit=4096)
+            writer.write(request())
+            before = -1
+            while sent == 0 or before != sent:
+                before = sent
+                await asyncio.sleep(0.1)
+            held_back = sent < 24
+            size = 0
+            while data := await reader.read(1_000_000):
+                size += len(data)
+            writer.close()
+
+        assert held_back
+        assert size > 12_000_000
+
+
+# -- one write ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("a plain answer", 1),
+        ("HEAD", 1),
+        ("204", 1),
+        ("304", 1),
+        ("an empty body", 1),
+        ("a large body", 1),
+        ("two requests at once", 2),
+        ("100-continue", 2),
+        ("an error after the head", 1),
+    ],
+)
+async def test_a_response_is_written_at_once(kind, name, count):
+    app, sent = EXCHANGES[name]
+    writes = []
+
+    async with served(kind, app, writes=writes) as port:
+        await answer_of(port, sent)
+
+    assert len(writes) == count, writes
+
+
+async def test_each_piece_of_a_stream_is_written_when_it_is_there():
+    writes = []
+    app = responding(b"a", b"b", b"c", wait=True)
+
+    async with served(with_httptools.HttpProtocol, app, writes=writes) as port:
+        await answer_of(port, request())
+
+    # The head does not wait for a piece that takes its time.
+    assert [write.count(b"HTTP/1.1 200") for write in writes] == [1, 0, 0, 0]
+    assert b"".join(writes[1:]) == b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n"
+
+
+async def test_the_head_of_a_stream_is_joined_with_a_piece_that_is_there():
+    writes = []
+
+    async with served(with_httptools.HttpProtocol, responding(b"a", b""), writes=writes) as port:
+        await answer_of(port, request())
+
+    assert writes[0].endswith(b"\r\n\r\n1\r\na\r\n")
+
+
+@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("empty_piece", [True, False])
+async def test_a_head_arrives_before_a_piece_that_is_not_there(kind, empty_piece):
+    arrived = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if empty_piece:
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+        await arrived.wait()
+        await send({"type": "http.response.body", "body": b"late"})
+
+    async with served(kind, app) as port, asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request())
+        head = await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
+        rest = await reader.read()
+        writer.close()
+
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"late" in rest
+
+
+# -- websockets --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_a_connection_becomes_a_websocket(kind):
+    async def echo(scope, receive, send):
+        if scope["type"] == "http":
+            return await sized(b"hello")(scope, receive, send)
+        await receive()
+        await send({"type": "websocket.accept"})
+        message = await receive()
+        await send({"type": "websocket.send", "text": message["text"]})
+
+    async with served(kind, echo, head_timeout=PATIENCE) as port, asyncio.timeout(PATIENCE):
+        async with connect(f"ws://127.0.0.1:{port}/") as websocket:
+            await websocket.send("hello")
+            assert await websocket.recv() == "hello"
+
+
+async def deny(send, *, complete=True):
+    raw = [(b"content-type", b"text/plain")]
+    await send({"type": "websocket.http.response.start", "status": 401, "headers": raw})
+    if complete:
+        await send({"type": "websocket.http.response.body", "body": b"who?"})
+
+
+async def test_a_response_instead_of_a_handshake_is_no_error(caplog):
+    async def app(scope, receive, send):
+        await deny(send)
+
+    async with served(with_httptools.HttpProtocol, app) as port, asyncio.timeout(PATIENCE):
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(f"ws://127.0.0.1:{port}/", proxy=None)
+
+    assert (caught.value.response.status_code, caught.value.response.body) == (401, b"who?")
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+async def test_half_a_response_instead_of_a_handshake_is_an_error(caplog):
+    async def app(scope, receive, send):
+        await deny(send, complete=False)
+
+    async with served(with_httptools.HttpProtocol, app) as port, asyncio.timeout(PATIENCE):
+        with pytest.raises(Exception, match="did not receive a valid HTTP response"):
+            await connect(f"ws://127.0.0.1:{port}/", proxy=None)
+
+    assert "ASGI callable returned without completing handshake." in caplog.messages
+
+
+# -- time and size of a head -------------------------------------------------------------------
+
+
+async def trickle(port):
+    """Send a head that never ends, and return what comes before the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = asyncio.ensure_future(reader.read())
+    writer.write(b"GET / HTTP/1.1\r\n")
+    with suppress(ConnectionError):
+        while not answer.done():
+            writer.write(b"x: y\r\n")
+            await asyncio.sleep(0.02)
+    writer.close()
+    try:
+        return await answer
+    except ConnectionError:  # what was sent meanwhile came too late
+        return b""
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_a_head_that_trickles_is_given_up(kind):
+    async with served(kind, nothing, head_timeout=0.2) as port, asyncio.timeout(PATIENCE):
+        assert await trickle(port) == b""
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_a_connection_that_says_nothing_is_closed(kind):
+    async with served(kind, nothing, head_timeout=0.2) as port:
+        assert await answer_of(port) == b""
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_a_second_head_that_never_ends_is_given_up(kind):
+    async with served(kind, sized(b"a"), head_timeout=0.2) as port, asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(last=False))
+        await reader.readuntil(b"\r\n\r\na")
+        # From the first byte on this is no idle connection to uvicorn.
+        writer.write(b"GET / HT")
+        assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_an_answer_takes_the_time_that_it_takes(kind):
+    async def app(scope, receive, send):
+        await asyncio.sleep(0.6)
+        await sized(b"slow")(scope, receive, send)
+
+    async with served(kind, app, head_timeout=0.1) as port:
+        answer = await answer_of(port, request())
+
+    assert answer.endswith(b"\r\n\r\nslow")
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_connections_that_come_later_are_watched_too(kind):
+    async with served(kind, sized(b"a"), head_timeout=0.1) as port:
+        for _ in range(2):
+            assert (await answer_of(port, request())).endswith(b"a")
+            assert await answer_of(port, b"GET") == b""
+            # Nobody is left to be watched meanwhile.
+            await asyncio.sleep(0.1)
+
+
+LONG = b"x-long: " + b"x" * 3000 + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"GET / HTTP/1.1\r\n" + LONG + b"\r\n"],
+        [b"GET / HTTP/1.1\r\n", *[b"x: y\r\n"] * 1000],
+        [b"GET /" + b"x" * 3000 + b" HTTP/1.1\r\n\r\n"],
+        [b"GET /", *[b"x" * 100] * 30],
+    ],
+    ids=["one piece", "many headers", "a long path", "an endless path"],
+)
+async def test_a_head_that_is_too_large_is_refused(pieces):
+    async with served(with_httptools.HttpProtocol, nothing, max_head_size=2048) as port:
+        answer = await answer_of(port, *pieces)
+
+    # What the client still sends may make the system forget what it was sent.
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+
+
+async def test_a_refusal_says_why():
+    sent = b"GET / HTTP/1.1\r\n" + LONG + b"\r\n"
+
+    async with served(with_httptools.HttpProtocol, nothing, max_head_size=2048) as port:
+        answer = await answer_of(port, sent)
+
+    assert answer.endswith(b"\r\n\r\nRequest Header Fields Too Large")
+
+
+async def test_trailers_that_never_end_close_the_connection():
+    start = request("POST / HTTP/1.1", "transfer-encoding: chunked", body=b"1\r\na\r\n0\r\n")
+    gone = asyncio.Event()
+
+    async def app(scope, receive, send):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    async with served(with_httptools.HttpProtocol, app, max_head_size=2048) as port:
+        assert await answer_of(port, start, *[b"x: y\r\n"] * 1000) == b""
+        async with asyncio.timeout(PATIENCE):
+            await gone.wait()
+
+
+async def test_a_body_may_be_larger_than_a_head():
+    size = 300_000
+    sent = request("POST / HTTP/1.1", f"content-length: {size}", body=b"x" * size)
+    chunked = request("POST / HTTP/1.1", "transfer-encoding: chunked", last=False)
+    chunked += b"5\r\nhello\r\n" * 2000 + b"0\r\n\r\n"
+
+    async with served(with_httptools.HttpProtocol, reading, max_head_size=2048) as port:
+        answer = await answer_of(port, chunked, sent)
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert answer.count(b"hello") == 2000
+    assert answer.endswith(b"x" * size)
+
+
+# -- a uvicorn that we do not know -------------------------------------------------------------
+
+
+def test_another_uvicorn_serves_with_its_own_classes(monkeypatch, caplog):
+    monkeypatch.setattr(uvicorn, "__version__", "0.99.1")
+    monkeypatch.setattr("erlen.server.serving.log_config", lambda settings: None)
+
+    config = make_config(nothing, Settings())
+
+    assert (config.http, config.ws) == (protocols.parser_name(), "auto")
+    assert caplog.messages == [
+        "This Erlen does not know the insides of uvicorn 0.99.1. The server works, without"
+        " head_timeout and max_head_size, and with two writes for a response."
+    ]
+
+
+def test_the_uvicorn_that_is_known_says_nothing(monkeypatch, caplog):
+    monkeypatch.setattr("erlen.server.serving.log_config", lambda settings: None)
+
+    config = make_config(nothing, Settings(head_timeout=7, max_head_size=5000))
+
+    assert config.ws == "erlen.server.protocols.with_websockets:WebSocketProtocol"
+    assert (config.head_timeout, config.max_head_size) == (7, 5000)
+    assert config.h11_max_incomplete_event_size == 5000
+    assert caplog.messages == []
