@@ -24,7 +24,8 @@ class Served:
     """What both kinds of exchanges share. *script* are the messages for the app, in order.
 
     *breaks_at* is the number of the message from which on ``send`` raises ``OSError``;
-    *cancel_at* the number of the suspension at which the app is cancelled.
+    *cancel_at* the number of the suspension at which the app is cancelled; *instead* is called
+    in the place of that.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class Served:
         *,
         breaks_at: int | None = None,
         cancel_at: int | None = None,
+        instead: Callable[[], Any] | None = None,
     ) -> None:
         self.app = app
+        self.instead = instead
         self.scope = scope
         self.script = list(script)
         self.breaks_at = breaks_at
@@ -107,7 +110,7 @@ class Served:
     def _suspended(self, number: int) -> None:
         if number == self.cancel_at:
             self.reached = True
-            self.task.cancel()
+            (self.instead or self.task.cancel)()
 
     @property
     def left(self) -> bool:
@@ -134,6 +137,7 @@ class Exchange(Served):
         version: str = "2.3",
         breaks_at: int | None = None,
         cancel_at: int | None = None,
+        instead: Callable[[], Any] | None = None,
         **scope: Any,
     ) -> None:
         last = len(body) - 1
@@ -153,7 +157,9 @@ class Exchange(Served):
             "headers": [(b"host", b"localhost"), *headers],
             **scope,
         }
-        super().__init__(app, whole, script, breaks_at=breaks_at, cancel_at=cancel_at)
+        super().__init__(
+            app, whole, script, breaks_at=breaks_at, cancel_at=cancel_at, instead=instead
+        )
 
     def wrong_with(self, message: Message) -> str | None:
         kind = message["type"]

@@ -247,7 +247,9 @@ class _Paced(AsyncIterator[bytes]):
         except BaseException as error:
             if self._ending:
                 raise
-            cast("asyncio.Future[bytes]", self._answer).set_exception(error)
+            answer = cast("asyncio.Future[bytes]", self._answer)
+            answer.set_exception(error)
+            answer.exception()  # asyncio would log it, if nobody asks any more
         finally:
             await self._source.aclose()
 

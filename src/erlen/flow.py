@@ -46,7 +46,7 @@ from .signals import (
     websocket_started,
     websocket_tearing_down,
 )
-from .typing import ASGIApp, Hook, Message
+from .typing import ASGIApp, Hook, Message, Send
 
 __all__ = ["Flow", "FlowApp", "blueprint_of"]
 
@@ -371,10 +371,8 @@ class Flow:
         if response.stream is not None and context.kind == "http":
             receive = context.request.until_disconnect
         context.scope["erlen.sent"] = "http.response.start"
-        if response.stream is not None:
-            context.stage, context.sending = "body", response
         try:
-            await response(context.scope, receive, context.send)
+            await response(context.scope, receive, _interruptible(context, response))
         except ClientDisconnected:
             return  # a stream that reads its request: nobody is there to hear the rest
         finally:
@@ -491,6 +489,19 @@ def _scope_below(context: Context[Any], option: str) -> str | None:
             return None
     scope: str | None = app.registry.scope_below(connection.path, label, option)
     return scope
+
+
+def _interruptible(context: Context[Any], response: Response) -> Send:
+    """Return what sends *response*; a stream may be ended as soon as its head is out."""
+    send = context.send
+    if response.stream is None:
+        return send
+
+    async def send_piece(message: Message) -> None:
+        await send(message)
+        context.stage, context.sending = "body", response
+
+    return send_piece
 
 
 def blueprint_of(endpoint: str | None) -> str:

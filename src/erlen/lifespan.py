@@ -27,6 +27,10 @@ from .typing import ASGIApp, Message, Receive, Scope, Send
 __all__ = ["LifespanApp", "Serving", "Tasks", "run_lifespan", "serving"]
 
 
+_TIDYING = 1.0
+"""Seconds that a background task has to end after it was cancelled."""
+
+
 class LifespanApp(ContextApp, Protocol):
     """What start-up and shutdown need of the app above them."""
 
@@ -118,12 +122,16 @@ async def _start(app: LifespanApp, stack: AsyncExitStack, state: dict[str, Any])
             state.setdefault("erlen.mounts", {})[id(route)] = inner
     for kind, function in hooks.hooks:
         step = OnLoop().step(function)
-        if kind == "before":
-            await step()
-        elif kind == "after":
-            stack.push_async_callback(step)
-        else:
-            await stack.enter_async_context(_while(function))
+        try:
+            if kind == "before":
+                await step()
+            elif kind == "after":
+                stack.push_async_callback(step)
+            else:
+                await stack.enter_async_context(_while(function))
+        except Exception as error:
+            error.add_note(f"This happened in the {kind}_serving function {place_of(function)}.")
+            raise
 
 
 @asynccontextmanager
@@ -230,6 +238,8 @@ class Tasks:
     def __init__(self, app: LifespanApp) -> None:
         self._app = weakref.ref(app)
         self.running: set[asyncio.Task[Any]] = set()
+        self._contexts: weakref.WeakKeyDictionary[asyncio.Task[Any], Context[Any]]
+        self._contexts = weakref.WeakKeyDictionary()
 
     def add(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Run *function*, of either colour, in a fresh app context; from any thread."""
@@ -265,6 +275,7 @@ class Tasks:
         current.set(None)  # not around this one: it would keep the request that began it
         context = app.app_context()
         context.is_task = True
+        self._contexts[cast("asyncio.Task[Any]", asyncio.current_task())] = context
         async with context:
             try:
                 await begin()
@@ -276,13 +287,36 @@ class Tasks:
                     await announce(got_background_exception, app, exception=error)
 
     async def drain(self, timeout: float | None) -> None:
-        """Wait for what runs, up to *timeout* seconds, then cancel it."""
+        """Wait for what runs and what it starts, up to *timeout* seconds, then cancel it.
+
+        What does not end then is told of in the log and not waited for.
+        """
         loop = asyncio.get_running_loop()
-        mine = {task for task in self.running if task.get_loop() is loop}
-        if not mine:
-            return
-        _, late = await asyncio.wait(mine, timeout=timeout)
-        for task in late:
+        due = None if timeout is None else loop.time() + timeout
+        while mine := self._running_on(loop):
+            left = None if due is None else due - loop.time()
+            if left is not None and left <= 0:
+                break
+            await asyncio.wait(mine, timeout=left)
+        for task in mine:
             task.cancel()
-        if late:
-            await asyncio.wait(late)
+        if mine:
+            await asyncio.wait(mine, timeout=_TIDYING)
+        if stuck := self._running_on(loop):
+            self._leave(stuck)
+            await asyncio.wait(stuck, timeout=_TIDYING)
+
+    def _running_on(self, loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
+        here = asyncio.current_task()
+        return {task for task in self.running if task.get_loop() is loop and task is not here}
+
+    def _leave(self, tasks: set[asyncio.Task[Any]]) -> None:
+        """Do not wait for the threads of *tasks* any more, and say so."""
+        for task in tasks:
+            context = self._contexts.get(task)
+            if context is not None:
+                context.forsaken = True
+            task.cancel()
+        app = cast(LifespanApp, self._app())
+        names = ", ".join(sorted(task.get_name().removeprefix("erlen-") for task in tasks))
+        app.logger.warning("Background tasks took no notice of being cancelled: %s", names)

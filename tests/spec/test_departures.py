@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from starlette.responses import StreamingResponse
 
-from erlen import Erlen, g, request, run_sync, send_file, sync, websocket
+from erlen import Erlen, EventStream, g, inflight, request, run_sync, send_file, sync, websocket
 from tests.exchanges import Conversation, Exchange, cancelled_everywhere
+from tests.waiting import until
 
 PIECE = b"x" * 200_000
 BOUNDARY = b"--b\r\n"
@@ -158,6 +159,27 @@ def _async_stream_of_def_view(log: list[str]) -> Any:
     return lambda: pieces(log)
 
 
+def _events(log: list[str]) -> Any:
+    async def view() -> Any:
+        return EventStream(pieces(log), heartbeat=0.001)
+
+    return view
+
+
+def _def_events(log: list[str]) -> Any:
+    return lambda: EventStream(def_pieces(log))
+
+
+def _parts_of_form(log: list[str]) -> Any:
+    async def view() -> str:
+        found = []
+        async for part in request.parts():
+            found.append(len(await part.read()))
+        return str(found)
+
+    return view
+
+
 def _def_stream_of_async_view(log: list[str]) -> Any:
     async def view() -> Any:
         return def_pieces(log)
@@ -193,6 +215,9 @@ VIEWS: dict[str, tuple[Any, dict[str, Any]]] = {
     "def stream": (_def_stream, {}),
     "async stream of a def view": (_async_stream_of_def_view, {}),
     "def stream of an async view": (_def_stream_of_async_view, {}),
+    "events": (_events, {}),
+    "events of a def view": (_def_events, {}),
+    "parts of a form": (_parts_of_form, UPLOAD),
     "foreign stream": (_foreign_stream, {}),
     "file": (_file, {}),
 }
@@ -203,6 +228,7 @@ class Case:
 
     def __init__(self, name: str, hooks: str, caplog: Any) -> None:
         make, self.options = VIEWS[name]
+        self.name = name
         self.caplog = caplog
         self.log: list[str] = []
         self.torn: list[str] = []
@@ -245,17 +271,32 @@ class Case:
         def teardown(error: Any) -> None:
             self.torn.append("def")
 
-    async def run(self, **faults: Any) -> Exchange:
-        """Serve one request with those faults and check what is always true afterwards."""
+    async def run(
+        self, *, cut: bool = False, leaves_when: asyncio.Event | None = None, **faults: Any
+    ) -> Exchange:
+        """Serve one request with those faults and check what is always true afterwards.
+
+        *cut* says that the body may end in the middle: the server closes the connection then.
+        """
         self.log.clear()
         self.torn.clear()
         self.caplog.clear()
-        exchange = await Exchange(self.app, **self.options, **faults).run()
+        exchange = Exchange(self.app, **self.options, **faults)
+        if leaves_when is not None:
+            exchange.script.append({"type": "http.disconnect"})
+            exchange.hold = leaves_when
+        await exchange.run()
         await asyncio.sleep(0)
-        exchange.check()
+        if cut:
+            assert (exchange.wrongs, exchange.left_behind) == ([], None)
+        else:
+            exchange.check()
         torn = {"async": ["async"], "def": ["def"], "mixed": ["async", "def"]}
+        if cut:  # a thread that nobody waits for tears down by itself
+            await until(lambda: len(self.torn) == len(torn.get(self.hooks, [])))
         assert sorted(self.torn) == torn.get(self.hooks, [])
-        assert self.log in ([], ["closed"])
+        if not (cut and self.name == "foreign stream"):  # which is closed when it is collected
+            assert self.log in ([], ["closed"])
         assert self.caplog.text == ""
         return exchange
 
@@ -312,6 +353,63 @@ async def test_a_request_may_be_cancelled_wherever_it_waits(name, hooks, caplog)
     waits = await cancelled_everywhere(cancel_at)
 
     assert waits > 2
+    await case.end()
+
+
+@pytest.mark.parametrize("hooks", ["no", "mixed"])
+@pytest.mark.parametrize("name", VIEWS)
+async def test_a_server_may_stop_wherever_a_request_waits(name, hooks, caplog, monkeypatch):
+    monkeypatch.setattr(inflight, "_CLOSING", 0.001)
+    case = Case(name, hooks, caplog)
+    everything = case.app.in_flight_here()
+
+    async def stop_at(number: int) -> Exchange:
+        exchange = await case.run(
+            cancel_at=number, instead=lambda: everything.begin_drain(0), cut=True
+        )
+        assert exchange.error is None
+        assert exchange.complete or exchange.sent
+        assert exchange.status in (200, 503)
+        assert exchange.task.cancelling() == 0
+        await everything.drained(0)
+        everything.open()
+        return exchange
+
+    waits = await cancelled_everywhere(stop_at)
+
+    assert waits > 2
+    await case.end()
+
+
+@pytest.mark.parametrize("hooks", ["no", "mixed"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_client_may_leave_while_its_view_does_anything(method, hooks, caplog, monkeypatch):
+    monkeypatch.setattr(inflight, "_PERIOD", 0.0005)
+    gone = asyncio.Event()
+
+    def make(log: list[str]) -> Any:
+        async def view() -> Any:
+            try:
+                await asyncio.sleep(0.003)
+                await request.get_data()
+                await run_sync(time.sleep)(0.001)
+                await asyncio.sleep(0.002)
+                return pieces(log)
+            finally:
+                g.left = True
+
+        return view
+
+    monkeypatch.setitem(VIEWS, "everything", (make, {"method": method}))
+    case = Case("everything", hooks, caplog)
+
+    for moment in range(12):
+        gone.clear()
+        asyncio.get_running_loop().call_later(moment / 1000, gone.set)
+        exchange = await case.run(leaves_when=gone)
+        assert exchange.error is None
+        assert exchange.task.cancelling() == 0
+
     await case.end()
 
 

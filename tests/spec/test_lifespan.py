@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from erlen import Blueprint, Erlen, current_app, g, has_request_context, request
+from erlen import Blueprint, Erlen, current_app, g, has_request_context, lifespan, request
 from erlen.errors import SetupError
 from erlen.signals import got_background_exception, got_serving_exception
 
@@ -91,13 +91,18 @@ async def test_what_was_started_is_ended_when_a_later_hook_fails():
     async def fails():
         raise LookupError("no cache")
 
-    def note(sender, exception):
+    def note_error(sender, exception):
         seen.append((sender.name, str(exception)))
 
-    with got_serving_exception.connected_to(note), pytest.raises(LookupError, match="no cache"):
+    with (
+        got_serving_exception.connected_to(note_error),
+        pytest.raises(LookupError, match="no cache") as caught,
+    ):
         async with app.serving():
             raise AssertionError("never served")
 
+    note = caught.value.__notes__[0]
+    assert note.startswith("This happened in the before_serving function 'test_what_was_started")
     assert log == ["connect", "disconnect"]
     assert seen == [("partial", "no cache")]
 
@@ -322,6 +327,125 @@ async def test_a_task_that_does_not_end_is_cancelled_at_shutdown():
         await asyncio.sleep(0)
 
     assert log == ["cancelled"]
+
+
+async def test_what_a_task_starts_at_shutdown_is_waited_for_too():
+    app = Erlen("task")
+    log = []
+
+    async def work(left):
+        await asyncio.sleep(0.005)
+        log.append(left)
+        if left:
+            app.add_background_task(work, left - 1)
+
+    async with app.serving():
+        app.add_background_task(work, 5)
+
+    assert log == [5, 4, 3, 2, 1, 0]
+
+
+async def test_a_def_task_that_hangs_does_not_keep_the_shutdown(caplog, monkeypatch):
+    monkeypatch.setattr(lifespan, "_TIDYING", 0.05)
+    app = Erlen("task")
+    app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = 0.02
+    gate = threading.Event()
+
+    def hang():
+        gate.wait(30)
+
+    async with app.serving():
+        app.add_background_task(hang)
+        await asyncio.sleep(0.01)
+
+    assert "Background tasks took no notice of being cancelled: hang" in caplog.text
+    assert app.tasks.running == set()
+    gate.set()
+
+
+async def test_a_task_that_takes_no_notice_does_not_keep_the_shutdown(caplog, monkeypatch):
+    monkeypatch.setattr(lifespan, "_TIDYING", 0.02)
+    app = Erlen("task")
+    app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = 0.02
+    go = asyncio.Event()
+
+    async def stubborn():
+        while not go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await go.wait()
+
+    async with app.serving():
+        app.add_background_task(stubborn)
+        await asyncio.sleep(0)
+
+    assert "took no notice of being cancelled: stubborn" in caplog.text
+    go.set()
+
+
+async def test_a_coroutine_may_become_a_task_from_a_thread():
+    app = Erlen("task")
+    seen = []
+
+    async def work():
+        seen.append((current_app.name, has_request_context()))
+
+    @app.get("/")
+    def start():
+        app.tasks.create_task(work())
+        return "started"
+
+    async with app.serving():
+        await app.test_client().get("/")
+
+    assert seen == [("task", False)]
+
+
+async def test_two_test_clients_in_a_row_start_and_stop_an_app_twice():
+    app = Erlen("twice")
+    log = []
+
+    @app.while_serving
+    async def around():
+        log.append("up")
+        yield
+        log.append("down")
+
+    app.before_serving(lambda: log.append("before"))
+    app.get("/")(lambda: "fine")
+
+    for _ in range(2):
+        async with app.test_client() as client:
+            assert (await client.get("/")).text == "fine"
+    with app.test_client() as client:
+        assert client.get("/").text == "fine"
+
+    assert log == ["up", "before", "down"] * 3
+
+
+async def test_each_mounted_app_sees_its_own_state_and_the_state_of_ours():
+    def lifespan_of(name):
+        @contextlib.asynccontextmanager
+        async def lifespan(app):
+            yield {"name": name, name: True}
+
+        return lifespan
+
+    async def show(request):
+        return PlainTextResponse(",".join(sorted(map(str, request.state._state))))
+
+    app = Erlen("mounts", lifespan=lifespan_of("ours"))
+    for name in ("one", "two"):
+        inner = Starlette(routes=[Route("/", show)], lifespan=lifespan_of(name))
+        app.mount(f"/{name}", inner)
+
+    async with app.test_client() as client:
+        one = (await client.get("/one/")).text
+        two = (await client.get("/two/")).text
+
+    assert "one" in one.split(",")
+    assert "two" not in one.split(",")
+    assert "two" in two.split(",")
+    assert "one" not in two.split(",")
 
 
 def test_a_task_needs_a_loop():
