@@ -58,10 +58,12 @@ class Proxy:
         return bool(target)
 
     def __hash__(self) -> int:
+        name = self.__name
+        typed = name in ("request", "websocket")
+        itself = f"current_{name}()" if typed else f"{name}._get_current_object()"
         raise TypeError(
-            f"'{self.__name}' is a proxy: it is another object in every request, so a set or"
-            f" a dict of it would hold one element. Use the object itself:"
-            f" current_{self.__name.removeprefix('current_')}() returns it."
+            f"'{name}' is a proxy: it is another object in every request, so a set or a dict of"
+            f" it would hold one element. Use the object itself: {itself} returns it."
         )
 
     def __dir__(self) -> list[str]:

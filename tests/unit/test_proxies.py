@@ -122,6 +122,18 @@ def test_where_there_is_no_object_a_proxy_is_false_and_says_so():
         _ = proxy.colour
 
 
-def test_a_proxy_has_no_hash_and_names_what_has(proxy):
-    with pytest.raises(TypeError, match=r"'thing' is a proxy.*current_thing\(\) returns it"):
-        hash(proxy)
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("request", "current_request() returns it"),
+        ("websocket", "current_websocket() returns it"),
+        ("session", "session._get_current_object() returns it"),
+        ("current_app", "current_app._get_current_object() returns it"),
+        ("current_user", "current_user._get_current_object() returns it"),
+    ],
+)
+def test_a_proxy_has_no_hash_and_names_what_has(name, advice):
+    with pytest.raises(TypeError) as caught:
+        hash(Proxy(name, unbound))
+
+    assert advice in str(caught.value)
