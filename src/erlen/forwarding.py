@@ -52,8 +52,12 @@ def forward(scope: Scope, hops: Hops) -> None:
     """Rewrite *scope* to what the outermost trusted proxy saw.
 
     Of a list the value that this many proxies ago was added counts, from the right. What is
-    missing or malformed leaves the scope as it is.
+    missing or malformed leaves the scope as it is. A scope is looked at once: a prefix that a
+    middleware or the app around this one has seen to must not be added again.
     """
+    if "erlen.forwarded" in scope:
+        return
+    scope["erlen.forwarded"] = True
     headers: dict[bytes, list[str]] = {}
     for name, value in scope["headers"]:
         if name.startswith(b"x-forwarded-"):
