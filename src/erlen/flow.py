@@ -144,8 +144,14 @@ class Flow:
         """
         try:
             try:
-                value = await self.begin(context, before) if first else await _first(before)
-                if value is None:
+                value = None
+                if first and self.begins():
+                    await self.begin(context)
+                for step in before:
+                    value = await step()
+                    if value is not None:
+                        break
+                else:
                     if view is None:
                         return None
                     context.stage = "view"
@@ -162,8 +168,17 @@ class Flow:
         except Exception as error:
             return await self.fail(context, error)
 
-    async def begin(self, context: Context[Any], before: Sequence[Step]) -> Any:
-        """Run what comes before the view; a value other than ``None`` replaces it."""
+    def begins(self) -> Any:
+        """Say whether :meth:`begin` has anything to do."""
+        return (
+            self.preprocessors
+            or self.opens_session
+            or self.started.receivers
+            or appcontext_pushed.receivers
+        )
+
+    async def begin(self, context: Context[Any]) -> None:
+        """Run what comes before the before hooks."""
         if appcontext_pushed.receivers:
             await self.bind.announce(appcontext_pushed, context.app)
         if self.opens_session and context.wants_session:
@@ -172,7 +187,6 @@ class Flow:
             await self.bind.announce(self.started, context.app)
         for preprocessor in self.preprocessors:
             preprocessor(context.endpoint, context.params if context.error is None else None)
-        return await _first(before)
 
     def to_response(self, context: Context[Any], value: Any) -> Response:
         """Convert what a view returned; the error for a wrong value names the view."""
@@ -192,9 +206,13 @@ class Flow:
             return response  # its head is not known yet: send_foreign will see to it
         try:
             for hook in context.after or ():
-                response = await self._after(context, self.bind.step(hook), hook, response)
+                changed = await self.bind.step(hook)(response)
+                if changed is not response:
+                    response = await self._replaced(context, response, changed, hook)
             for step, hook in self.after:
-                response = await self._after(context, step, hook, response)
+                changed = await step(response)
+                if changed is not response:
+                    response = await self._replaced(context, response, changed, hook)
             if context.session_opened and not context.is_copy:
                 interface = context.app.session_interface
                 if not interface.is_null_session(context.opened):
@@ -206,11 +224,11 @@ class Flow:
             raise
         return response
 
-    async def _after(
-        self, context: Context[Any], step: Step, hook: Callable[..., Any], response: Response
+    async def _replaced(
+        self, context: Context[Any], response: Response, changed: Any, hook: Callable[..., Any]
     ) -> Response:
-        """Run an after hook; what it puts in the place of *response* may be made from it."""
-        changed = self._checked(context, await step(response), hook)
+        """Take what *hook* put in the place of *response*, and may have made from it."""
+        changed = self._checked(context, changed, hook)
         if changed is not response and changed.stream is None:
             await self._discard(context, response)
         return changed
@@ -451,6 +469,24 @@ class Flow:
         if fatal is not None:
             raise fatal
 
+    def nothing_to_tear_down(self, context: Context[Any]) -> bool:
+        """Note that the context is torn down, if no step has to run for that."""
+        if (
+            self.teardowns
+            or self.app_teardowns
+            or context.exits
+            or context.watcher
+            or self.tearing_down.receivers
+            or appcontext_tearing_down.receivers
+            or appcontext_popped.receivers
+        ):
+            return False
+        context.torn_down = True
+        context.stage = context.unhandled = context.raised = None
+        if isinstance(context.connection, Request):
+            context.connection.close()
+        return True
+
     def _left(self, context: Context[Any], error: BaseException | None) -> Iterator[Step]:
         for leave in reversed(context.exits or ()):
             yield partial(self.bind.step(leave), *_exit_arguments(error))
@@ -507,15 +543,6 @@ def _interruptible(context: Context[Any], response: Response) -> Send:
 def blueprint_of(endpoint: str | None) -> str:
     """Return the dotted name of the blueprint that *endpoint* is in, ``""`` for the app."""
     return endpoint.rpartition(".")[0] if endpoint else ""
-
-
-async def _first(steps: Sequence[Step]) -> Any:
-    """Run *steps* until one returns something."""
-    for step in steps:
-        value = await step()
-        if value is not None:
-            return value
-    return None
 
 
 _PLAIN_CALLS = (

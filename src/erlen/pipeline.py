@@ -181,7 +181,7 @@ def _served(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) -> 
             failure = error
             raise
         finally:
-            if "erlen.keep" not in context.scope:
+            if "erlen.keep" not in context.scope and not flow.nothing_to_tear_down(context):
                 await flow.teardown(context, failure)
 
     return served
@@ -253,7 +253,8 @@ def _bare(
             raise
         finally:
             if context.untidy or failure is not None:
-                await flow.teardown(context, failure)
+                if not flow.nothing_to_tear_down(context):
+                    await flow.teardown(context, failure)
             elif context.connection is not None:
                 cast(Request, context.connection).close()
         return None
@@ -415,8 +416,13 @@ async def _converse(flow: Flow, view: Step, before: Sequence[Step], context: Con
     response: Response | None = None
     try:
         try:
-            value = await flow.begin(context, before)
-            if value is None:
+            if flow.begins():
+                await flow.begin(context)
+            for step in before:
+                value = await step()
+                if value is not None:
+                    break
+            else:
                 context.stage = "view"
                 value = await view(context)
                 context.stage = None

@@ -42,7 +42,7 @@ from .headers import (
     unquote_etag,
 )
 from .proxies import current
-from .streams import Chunks, Departed, Departure, encode, reporting, tells_departure
+from .streams import Chunks, Departed, Departure, encode, tells_departure
 from .typing import Message, Receive, Scope, Send
 
 __all__ = ["Body", "HeaderItems", "RawHeaders", "Response", "content_length", "redirect"]
@@ -62,6 +62,8 @@ _COOKIE_SIZE = 4093
 _BODILESS = frozenset({*range(100, 200), 204, 304})
 # RFC 9110, 15.4.5: a 304 repeats what a cache needs and nothing about the missing body.
 _ENTITY = frozenset({b"content-length", b"content-type", b"content-encoding", b"content-range"})
+
+_BODY = "http.response.body"
 
 _TEXT_APPLICATIONS = frozenset(
     {
@@ -198,8 +200,8 @@ class Response(StarletteResponse):
             if scope["type"] == "websocket":
                 await self._send_denial(send)
             elif self.status_code in _BODILESS:
-                await self._send_head(send, self._headers_without_body())
-                await send({"type": "http.response.body", "body": b""})
+                await send(self._head(self._headers_without_body()))
+                await send({"type": _BODY, "body": b""})
             elif self.stream is None:
                 await send(
                     {
@@ -209,13 +211,13 @@ class Response(StarletteResponse):
                     }
                 )
                 body = self.body if scope["method"] != "HEAD" else b""
-                await send({"type": "http.response.body", "body": body})
+                await send({"type": _BODY, "body": body})
             elif scope["method"] == "HEAD":
-                await self._send_head(send, self.raw_headers)
-                await send({"type": "http.response.body", "body": b""})
+                await send(self._head(self.raw_headers))
+                await send({"type": _BODY, "body": b""})
             else:
                 streaming = True
-                await self._send_stream(receive, reporting(send))
+                await self._send_stream(receive, send)
         except OSError:
             if streaming or not tells_departure(scope):
                 raise
@@ -228,22 +230,31 @@ class Response(StarletteResponse):
         if self.background is not None:
             await self.background()
 
-    async def _send_head(self, send: Send, headers: RawHeaders) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+    def _head(self, headers: RawHeaders) -> Message:
+        return {"type": "http.response.start", "status": self.status_code, "headers": headers}
 
     async def _send_stream(self, receive: Receive, send: Send) -> None:
         if not self.head_first:
             await self.prime()
-        await self._send_head(send, self.raw_headers)
+        await _pass(send, self._head(self.raw_headers))
         if self.stream is None:
-            await send({"type": "http.response.body", "body": self.body})
+            await _pass(send, {"type": _BODY, "body": self.body})
             return
         with Departure(receive) as departure:
-            async for chunk in self._chunks():
+            chunks = self._chunks()
+            if first := chunks.first():
+                await _pass(send, {"type": _BODY, "body": first, "more_body": True})
+            # PERF: a hundred pieces take half the time without a generator of ours in between.
+            async for piece in chunks.pieces:
                 if departure.noticed:  # the generator took no notice of the cancel
                     return
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+                chunk = piece if piece.__class__ is bytes else encode(piece)
+                if chunk:
+                    try:
+                        await send({"type": _BODY, "body": chunk, "more_body": True})
+                    except OSError as error:
+                        raise Departed from error
+            await _pass(send, {"type": _BODY, "body": b""})
 
     async def _send_denial(self, send: Send) -> None:
         prefix = "websocket.http.response"
@@ -688,6 +699,14 @@ class Response(StarletteResponse):
     def __repr__(self) -> str:
         size = "streamed" if self.stream is not None else f"{len(self.body)} bytes"
         return f"<{type(self).__name__} {size} [{self.status}]>"
+
+
+async def _pass(send: Send, message: Message) -> None:
+    """Send a message of a stream."""
+    try:
+        await send(message)
+    except OSError as error:
+        raise Departed from error
 
 
 def redirect(location: str, code: int = 302, Response: type[Response] = Response) -> Response:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, cast
 
 from .concurrency import to_thread
-from .typing import Message, Receive, Scope, Send
+from .typing import Message, Receive, Scope
 
 __all__ = [
     "Chunks",
@@ -18,7 +18,6 @@ __all__ = [
     "Inbox",
     "Turn",
     "encode",
-    "reporting",
     "tells_departure",
 ]
 
@@ -126,28 +125,16 @@ class Inbox(Turn):
 
 
 class Departed(Exception):
-    """The client has left, as ``send`` said with the ``OSError`` that caused this."""
+    """The client has left, as ``send`` said with the ``OSError`` that caused this.
+
+    What makes the pieces of a stream may raise an ``OSError`` of its own.
+    """
 
 
 def tells_departure(scope: Scope) -> bool:
     """Say whether an ``OSError`` of ``send`` means that the client has left (ASGI HTTP, 2.4)."""
     major, _, minor = scope.get("asgi", {}).get("spec_version", "2.0").partition(".")
     return (int(major), int(minor or 0)) >= (2, 4)
-
-
-def reporting(send: Send) -> Send:
-    """Return *send* with a ``Departed`` in the place of its ``OSError``.
-
-    What makes the pieces of a stream may raise one of its own.
-    """
-
-    async def reporting_send(message: Message) -> None:
-        try:
-            await send(message)
-        except OSError as error:
-            raise Departed from error
-
-    return reporting_send
 
 
 class Departure:
@@ -193,33 +180,39 @@ class Departure:
 class Chunks(AsyncIterator[bytes]):
     """A stream of either colour as bytes, none of them empty; the first may be fetched early."""
 
-    __slots__ = ("_first", "_pieces")
+    __slots__ = ("_first", "pieces")
 
     def __init__(self, source: AsyncIterable[str | bytes] | Iterable[str | bytes]) -> None:
         self._first = b""
-        self._pieces: AsyncIterator[str | bytes] = (
+        self.pieces: AsyncIterator[str | bytes] = (
             aiter(source) if isinstance(source, AsyncIterable) else _InThreads(source)
         )
+        """What comes after :meth:`first`, as it was made: for those who :func:`encode` it."""
 
     @property
     def from_path(self) -> bool:
         """Whether this is a file that is opened here, so that no code of the app runs."""
-        return getattr(self._pieces, "from_path", False)
+        return getattr(self.pieces, "from_path", False)
 
     async def peek(self) -> bytes:
         """Return the first chunk and keep it; ``b""`` if there is none."""
         self._first = self._first or await anext(self, b"")
         return self._first
 
+    def first(self) -> bytes:
+        """Return what was fetched early; it is not kept any longer."""
+        first, self._first = self._first, b""
+        return first
+
     async def __anext__(self) -> bytes:
-        chunk, self._first = self._first, b""
+        chunk = self.first()
         while not chunk:
-            chunk = encode(await anext(self._pieces))
+            chunk = encode(await anext(self.pieces))
         return chunk
 
     async def aclose(self) -> None:
         """Close what makes the pieces."""
-        close = getattr(self._pieces, "aclose", None)
+        close = getattr(self.pieces, "aclose", None)
         if close is not None:
             await close()
 
@@ -258,9 +251,11 @@ def encode(piece: Any) -> bytes:
 
     :raises TypeError: if it is neither.
     """
+    if isinstance(piece, bytes):
+        return piece
     if isinstance(piece, str):
         return piece.encode()
-    if isinstance(piece, (bytes, bytearray, memoryview)):
+    if isinstance(piece, (bytearray, memoryview)):
         return bytes(cast(bytes, piece))
     raise TypeError(
         f"A response is made of str and bytes, not of {type(piece).__name__}: {piece!r}"
