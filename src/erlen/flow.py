@@ -228,10 +228,10 @@ class Flow:
         self, context: Context[Any], response: Response, changed: Any, hook: Callable[..., Any]
     ) -> Response:
         """Take what *hook* put in the place of *response*, and may have made from it."""
-        changed = self._checked(context, changed, hook)
-        if changed is not response and changed.stream is None:
+        taken = self._checked(context, changed, hook)
+        if taken is not response and taken.stream is None:
             await self._discard(context, response)
-        return changed
+        return taken
 
     async def _discard(self, context: Context[Any], response: Response) -> None:
         if response.waits_for_its_end:
