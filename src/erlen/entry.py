@@ -246,6 +246,8 @@ def guard(stack: ASGIApp) -> ASGIApp:
 async def _answered(app: Any, error: Exception, scope: Scope, receive: Receive, send: Send) -> bool:
     """Log *error* and answer it, unless it is to be raised again."""
     propagate = app.testing or app.config["PROPAGATE_EXCEPTIONS"]
+    if propagate is None:  # FLASK: debug mode raises; here browsers see it, and tests catch it
+        propagate = app.debug and "erlen.tested" in scope
     sent: str | None = scope.get("erlen.sent")
     served = scope["type"] == "websocket" or (scope["type"] == "http" and sent is None)
     if propagate or not served:

@@ -454,6 +454,8 @@ PROPAGATION = [
     ({"TESTING": True}, True),
     ({"PROPAGATE_EXCEPTIONS": True}, True),
     ({"TESTING": True, "PROPAGATE_EXCEPTIONS": False}, False),
+    ({"DEBUG": True}, True),
+    ({"DEBUG": True, "PROPAGATE_EXCEPTIONS": False}, False),
 ]
 
 

@@ -341,6 +341,7 @@ class Connecting:
         scope = scope_of(request, kind="websocket")
         scope["subprotocols"] = self._subprotocols
         scope["state"] = {**client.transport.state}
+        scope["erlen.tested"] = True
         line = self._line = _Line(client.app, scope)
         try:
             await line.handshake()

@@ -41,6 +41,7 @@ class ASGITransport(httpx.AsyncBaseTransport):
         """Send *request*; the response is there as soon as it has begun."""
         scope = scope_of(request)
         scope["state"] = {**self.state}
+        scope["erlen.tested"] = True
         exchange = Exchange(self.app, scope, request)
         await exchange.begin()
         return httpx.Response(
