@@ -240,18 +240,23 @@ class _Paced(AsyncIterator[bytes]):
         try:
             while await self._wanted.wait():
                 self._wanted.clear()
-                piece = await anext(self._source)
-                if self._ending:  # it took no notice of the cancel
+                if not await self._step(cast("asyncio.Future[bytes]", self._answer)):
                     break
-                cast("asyncio.Future[bytes]", self._answer).set_result(piece)
+        finally:
+            await self._source.aclose()
+
+    async def _step(self, answer: asyncio.Future[bytes]) -> bool:
+        """Fetch a piece, or what came instead; false if that was the last one."""
+        try:
+            piece = await anext(self._source)
         except BaseException as error:
             if self._ending:
                 raise
-            answer = cast("asyncio.Future[bytes]", self._answer)
             answer.set_exception(error)
-            answer.exception()  # asyncio would log it, if nobody asks any more
-        finally:
-            await self._source.aclose()
+            return False
+        if not self._ending:  # else it took no notice of the cancel
+            answer.set_result(piece)
+        return not self._ending
 
     async def aclose(self) -> None:
         """End the source and wait until it has ended, also when cancelled meanwhile."""
@@ -268,7 +273,18 @@ class _Paced(AsyncIterator[bytes]):
             except CancelledError as error:
                 cancelled = error
                 task.cancel()
+        unseen = self._error_that_nobody_saw()
         if cancelled is not None:
             raise cancelled
         if not task.cancelled():
             task.result()
+        if unseen is not None:
+            raise unseen
+
+    def _error_that_nobody_saw(self) -> BaseException | None:
+        """Return the error of the source, if it came when its client had left already."""
+        answer, self._answer = self._answer, None
+        if answer is None or not answer.done():
+            return None
+        error = answer.exception()
+        return None if isinstance(error, (StopAsyncIteration, CancelledError)) else error

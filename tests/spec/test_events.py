@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from erlen import Erlen, EventStream, JSONLines, ServerSentEvent, abort, g, request
+from tests.exchanges import Exchange, cancelled_everywhere
 from tests.serving import PATIENCE, served
 from tests.waiting import until
 
@@ -196,3 +197,109 @@ async def test_over_a_socket_the_head_waits_for_nothing(ours):
         async with client.stream("GET", f"http://{host}/") as response:
             go.set()
             assert "".join([text async for text in response.aiter_text()]) == "data: went\n\n"
+
+
+# -- whatever goes wrong -------------------------------------------------------------------
+
+
+def counted(kind, log):
+    """Return an app that streams three events, and notes how often everything ends."""
+    app = Erlen("faults")
+    view_colour, _, colour = kind.partition(" of ")
+    app.teardown_request(lambda error: log.append("torn down"))
+
+    async def in_async():
+        log.append("begun")
+        try:
+            for number in range(3):
+                await asyncio.sleep(0)
+                yield number
+        finally:
+            log.append("ended")
+            await asyncio.sleep(0)
+
+    def in_def():
+        log.append("begun")
+        try:
+            yield from range(3)
+        finally:
+            log.append("ended")
+
+    generator = in_async if colour == "async" else in_def
+    if view_colour == "async":
+
+        @app.get("/")
+        async def view():
+            return EventStream(generator())
+    else:
+
+        @app.get("/")
+        def view():
+            return EventStream(generator())
+
+    return app
+
+
+def check_ends(log):
+    assert log.count("torn down") == 1
+    assert log.count("ended") == log.count("begun") <= 1
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    assert [task for task in others if "_Paced" in repr(task)] == []
+
+
+@pytest.mark.parametrize("kind", VIEWS)
+async def test_a_stream_of_events_may_be_cancelled_anywhere(kind, caplog):
+    app = None
+
+    async def cancel_at(number):
+        nonlocal app
+        log = []
+        app = counted(kind, log)
+        exchange = await Exchange(app, cancel_at=number).run()
+        exchange.check()
+        if exchange.sent:
+            check_ends(log)
+        assert caplog.text == ""
+        await app.close_worker_pool()
+        return exchange
+
+    assert await cancelled_everywhere(cancel_at) > 4
+
+
+@pytest.mark.parametrize("version", ["2.3", "2.4"])
+@pytest.mark.parametrize("kind", VIEWS)
+@pytest.mark.parametrize("breaks_at", range(5))
+async def test_a_client_of_events_may_be_gone_at_any_message(kind, version, breaks_at, caplog):
+    log = []
+    app = counted(kind, log)
+    exchange = Exchange(app, breaks_at=breaks_at, version=version)
+    exchange.script.append({"type": "http.disconnect"})
+    exchange.hold = asyncio.Event()
+
+    await exchange.run()
+
+    exchange.check()
+    check_ends(log)
+    if version == "2.4":
+        assert (exchange.error, caplog.text) == (None, "")
+    await app.close_worker_pool()
+
+
+@pytest.mark.parametrize("kind", VIEWS)
+@pytest.mark.parametrize("sent", range(1, 5))
+async def test_a_client_of_events_may_leave_after_any_message(kind, sent, caplog):
+    log = []
+    app = counted(kind, log)
+    exchange = Exchange(app)
+    exchange.script.append({"type": "http.disconnect"})
+    exchange.hold = asyncio.Event()
+
+    exchange.begin()
+    await exchange.has_sent(sent)
+    exchange.hold.set()
+    await exchange.over()
+
+    exchange.check()
+    check_ends(log)
+    assert (exchange.error, caplog.text) == (None, "")
+    await app.close_worker_pool()

@@ -12,7 +12,7 @@ import pytest
 from erlen import Erlen, request, sync
 from erlen.exceptions import BadRequest
 from erlen.parts import FormLimits, Parts, Splitter
-from tests.exchanges import Exchange
+from tests.exchanges import Exchange, cancelled_everywhere
 from tests.serving import PATIENCE, served
 
 TYPE = (b"content-type", b"multipart/form-data; boundary=xx")
@@ -311,3 +311,24 @@ async def test_parts_know_nothing_of_requests():
     names = [part.name async for part in Parts(chunks(), splitter, lambda error: error)]
 
     assert names == ["title", "file", "file"]
+
+
+@pytest.mark.parametrize(("colour", "options"), COLOURS)
+async def test_an_upload_in_parts_may_be_cancelled_anywhere(colour, options, caplog):
+    async def cancel_at(number):
+        torn = []
+        app = app_of(colour, **options)
+        app.teardown_request(lambda error: torn.append("torn down"))
+        pieces = [BODY[start : start + 100] for start in range(0, len(BODY), 100)]
+        length = (b"content-length", str(len(BODY)).encode())
+        exchange = Exchange(
+            app, method="POST", headers=[TYPE, length], body=pieces, cancel_at=number
+        )
+        await exchange.run()
+        exchange.check()
+        assert len(torn) == 1
+        assert caplog.text == ""
+        await app.close_worker_pool()
+        return exchange
+
+    assert await cancelled_everywhere(cancel_at) > 2

@@ -331,3 +331,22 @@ async def test_a_stream_that_is_not_sent_is_closed():
     await response.aclose()
 
     assert closed == ["closed", "closed"]
+
+
+async def test_an_error_that_comes_when_its_client_has_left_is_not_lost():
+    async def events():
+        yield "a"
+        raise LookupError("lost")
+
+    response = EventStream(events())
+    chunks = response._chunks()
+    await anext(chunks)
+    next_one = asyncio.create_task(anext(chunks))
+    await asyncio.sleep(0)
+    answer = chunks._pieces._answer
+    answer.add_done_callback(lambda _: next_one.cancel())
+    await asyncio.wait({next_one})
+    assert next_one.cancelled()
+
+    with pytest.raises(LookupError, match="lost"):
+        await response.aclose()
