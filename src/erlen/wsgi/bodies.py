@@ -10,6 +10,7 @@ from typing import Any
 
 from ..concurrency import Owner
 from ..connections import Limits
+from ..proxies import current
 from ..streams import Inbox
 from ..timeouts import Within
 from ..typing import Message
@@ -244,7 +245,8 @@ class Answer:
         cancelled: asyncio.CancelledError | None = None
         if not self._finished:
             self._owner.interrupt()
-        while not self._over.is_set():
+        # Where the server stops, nobody waits for ever for an app that hangs.
+        while not self._over.is_set() and not getattr(current.get(), "forsaken", False):
             try:
                 await self._over.wait()
             except asyncio.CancelledError as error:
