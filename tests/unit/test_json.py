@@ -6,6 +6,7 @@ import io
 import json as stdlib
 import math
 import re
+import sys
 import weakref
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -20,6 +21,7 @@ from markupsafe import Markup
 from erlen import json
 from erlen.errors import SetupError, SetupTypeError, SetupValueError
 from erlen.json import DefaultJSONProvider, InvalidJSON, JSONProvider
+from erlen.json.fast import MsgspecProvider, OrjsonProvider
 
 NAN, INF = float("nan"), float("inf")
 CET = timezone(timedelta(hours=1))
@@ -505,3 +507,13 @@ def test_the_provider_is_chosen_once(monkeypatch):
 
     with pytest.raises(SetupError, match=r"already chosen.*app\.json"):
         json.use_provider(DefaultJSONProvider)
+
+
+@pytest.mark.parametrize(
+    ("provider", "library"), [(OrjsonProvider, "orjson"), (MsgspecProvider, "msgspec")]
+)
+def test_a_library_that_is_missing_is_named(monkeypatch, provider, library):
+    monkeypatch.setitem(sys.modules, library, None)
+
+    with pytest.raises(ImportError, match=rf"needs the package {library}: pip install {library}"):
+        provider()

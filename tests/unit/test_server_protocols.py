@@ -17,7 +17,6 @@ from websockets.exceptions import InvalidStatus
 
 from erlen.server import Settings, protocols
 from erlen.server.protocols import with_h11, with_httptools
-from erlen.server.protocols.with_websockets import WebSocketProtocol
 from erlen.server.serving import Config, make_config
 
 PAIRS = {
@@ -62,7 +61,7 @@ async def served(kind, app, *, head_timeout=None, max_head_size=64 * 1024, write
         patience=1.0,
         lifespan="off",
         http=kind,
-        ws=WebSocketProtocol,
+        ws=protocols.connect_websocket,
         log_config=None,
     )
     config.head_timeout, config.max_head_size = head_timeout, max_head_size
@@ -526,7 +525,7 @@ def test_the_uvicorn_that_is_known_says_nothing(monkeypatch, caplog):
 
     config = make_config(nothing, Settings(head_timeout=7, max_head_size=5000))
 
-    assert config.ws == "erlen.server.protocols.with_websockets:WebSocketProtocol"
+    assert config.ws == "erlen.server.protocols:connect_websocket"
     assert (config.head_timeout, config.max_head_size) == (7, 5000)
     assert config.h11_max_incomplete_event_size == 5000
     assert caplog.messages == []

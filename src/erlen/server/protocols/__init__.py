@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
-__all__ = ["is_known", "loop_name", "parser_name", "protocol", "websocket_protocol"]
+__all__ = [
+    "connect_websocket",
+    "is_known",
+    "loop_name",
+    "parser_name",
+    "protocol",
+    "websocket_protocol",
+]
 
 _KNOWN = ("0", "54")
 """Major and minor version of the uvicorn whose insides the classes here were tested with."""
@@ -19,8 +27,15 @@ def protocol() -> str:
 def websocket_protocol() -> str:
     """Return the name or import string of the protocol class for websockets."""
     if is_known() and find_spec("websockets") is not None:
-        return f"{__name__}.with_websockets:WebSocketProtocol"
+        return f"{__name__}:connect_websocket"
     return "auto"
+
+
+def connect_websocket(**options: Any) -> Any:
+    """Return the protocol for a new websocket; an app without any does not load the library."""
+    from .with_websockets import WebSocketProtocol
+
+    return WebSocketProtocol(**options)
 
 
 def is_known() -> bool:
