@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import uvicorn
 
-from erlen.server.protocols import protocol
+from erlen.server.serving import make_config
+from erlen.server.settings import Settings
 from tests.waiting import until
 
 PATIENCE = 30.0
@@ -21,12 +23,12 @@ PATIENCE = 30.0
 async def served(app: Any, *, ours: bool = False, **options: Any) -> AsyncIterator[str]:
     """Serve *app*; returns ``127.0.0.1:`` and the port.
 
-    *ours* serves HTTP with the protocol of ``erlen run``, else it is that of plain uvicorn.
+    *ours* serves it as ``erlen run`` does, else plain uvicorn does.
     """
     options = {"log_config": None, "lifespan": "on", "timeout_graceful_shutdown": 1, **options}
-    if ours:
-        options["http"] = protocol()
-    server = uvicorn.Server(uvicorn.Config(app, **options))
+    config = make_config(app, Settings(uvicorn=options)) if ours else uvicorn.Config(app, **options)
+    handler = signal.getsignal(signal.SIGINT)
+    server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await until(lambda: server.started or serving.done(), PATIENCE)
@@ -35,3 +37,4 @@ async def served(app: Any, *, ours: bool = False, **options: Any) -> AsyncIterat
         finally:
             server.should_exit = True
             await serving
+            signal.signal(signal.SIGINT, handler)

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 import pytest
 
 from erlen import EventStream, JSONLines, ServerSentEvent
+from erlen.events import _Paced
+from erlen.streams import Chunks
 
 
 def texts(*items):
@@ -335,18 +337,16 @@ async def test_a_stream_that_is_not_sent_is_closed():
 
 async def test_an_error_that_comes_when_its_client_has_left_is_not_lost():
     async def events():
-        yield "a"
+        yield b"a"
         raise LookupError("lost")
 
-    response = EventStream(events())
-    chunks = response._chunks()
-    await anext(chunks)
-    next_one = asyncio.create_task(anext(chunks))
+    paced = _Paced(Chunks(events()), 60)
+    await anext(paced)
+    next_one = asyncio.create_task(anext(paced))
     await asyncio.sleep(0)
-    answer = chunks._pieces._answer
-    answer.add_done_callback(lambda _: next_one.cancel())
+    paced._answer.add_done_callback(lambda _: next_one.cancel())
     await asyncio.wait({next_one})
-    assert next_one.cancelled()
 
+    assert next_one.cancelled()
     with pytest.raises(LookupError, match="lost"):
-        await response.aclose()
+        await paced.aclose()
