@@ -12,6 +12,7 @@ from wsgiref.validate import validator
 import pytest
 
 from erlen import Erlen, SetupError, current_app, g, session
+from erlen.concurrency import WorkerPool
 from erlen.wsgi import WSGIMount
 from tests.waiting import until
 
@@ -664,6 +665,30 @@ async def test_nothing_is_left_running_when_a_stream_is_cancelled():
     assert closed == [True]
 
 
+async def test_a_second_cancel_does_not_tear_down_under_the_thread_either():
+    def wsgi_app(environ, start_response):
+        start_response("200 OK", list(PLAIN))
+        yield b"begun"
+        held.set()
+        assert gate.wait(10)
+        closed.append(True)
+
+    closed, held, gate = [], threading.Event(), threading.Event()
+    app, wire = around(wsgi_app), Wire()
+
+    serving = asyncio.create_task(app(scope_of(), wire.receive, wire.send))
+    await until(lambda: wire.body and held.is_set())
+    for _ in range(2):
+        serving.cancel()
+        await asyncio.sleep(0)
+    assert not serving.done()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+
+    assert closed == [True]
+
+
 async def test_an_error_in_the_middle_of_a_stream_ends_it():
     app, wire = around(Pieces(b"begun", LookupError("midway"))), Wire()
 
@@ -811,6 +836,34 @@ async def test_a_mount_serves_without_any_app_around():
     await mount(scope_of("/", "POST", headers), wire.receive, wire.send)
 
     assert wire.body == repr(b"x" * 70_000 + b"y").encode()
+
+
+async def test_a_full_pool_of_a_mount_alone_refuses_with_a_503():
+    def wsgi_app(environ, start_response):
+        begun.set()
+        assert gate.wait(10)
+        start_response("200 OK", list(PLAIN))
+        return [b"done"]
+
+    class Narrow(WSGIMount):
+        pool = None
+
+        @property
+        def worker_pool(self):
+            self.pool = self.pool or WorkerPool(size=1, queue=0)
+            return self.pool
+
+    begun, gate = threading.Event(), threading.Event()
+    mount, first, second = Narrow(wsgi_app), Wire(), Wire()
+
+    serving = asyncio.create_task(mount(scope_of("/"), first.receive, first.send))
+    await until(begun.is_set)
+    await mount(scope_of("/"), second.receive, second.send)
+    gate.set()
+    await serving
+
+    assert second.sent[0]["status"] == 503
+    assert first.body == b"done"
 
 
 async def test_a_mount_alone_completes_a_lifespan_and_refuses_websockets():

@@ -684,6 +684,78 @@ def test_a_response_does_not_wait_for_background_work(app, server):
         done.clear()
 
 
+def test_def_code_that_comes_when_the_server_has_its_thread_back_runs_in_the_pool(app, server):
+    gate, torn = threading.Event(), threading.Event()
+    threads = []
+
+    async def work():
+        while not gate.is_set():
+            await asyncio.sleep(0.001)
+
+    @app.get("/")
+    async def index():
+        response = Response("answered")
+        response.background = BackgroundTask(work)
+        return response
+
+    @app.teardown_request
+    def teardown(error):
+        threads.append(threading.current_thread().name)
+        torn.set()
+
+    assert server.ask() == b"answered"
+    gate.set()
+
+    assert torn.wait(10)
+    assert threads == ["erlen-worker"]
+
+
+def test_a_thread_that_ran_def_code_does_not_wait_for_ever(app, server, monkeypatch):
+    monkeypatch.setattr("erlen.wsgi.gateway.LINGER", 0.01)
+    gate, done = threading.Event(), threading.Event()
+
+    async def work():
+        while not gate.is_set():
+            await asyncio.sleep(0.001)
+        done.set()
+
+    @app.get("/")
+    def index():
+        response = Response("answered")
+        response.background = BackgroundTask(work)
+        return response
+
+    assert server.ask() == b"answered"
+    assert not done.is_set()
+    gate.set()
+
+    assert done.wait(10)
+
+
+def test_an_error_of_the_server_ends_the_request(app):
+    ended = threading.Event()
+
+    @app.get("/")
+    async def index():
+        async def pieces():
+            try:
+                while True:
+                    yield "x"
+                    await asyncio.sleep(0)
+            finally:
+                ended.set()
+
+        return pieces()
+
+    def start_response(status, headers):
+        raise AssertionError("not like this")
+
+    with pytest.raises(AssertionError, match="not like this"):
+        app.wsgi_app(environ_of(), start_response)
+
+    assert ended.wait(10)
+
+
 # -- the life of the app -------------------------------------------------------------------
 
 
@@ -721,6 +793,7 @@ def test_a_start_that_fails_is_told_to_the_server_and_tried_again(app, server):
     async def index():
         return "ok"
 
+    assert repr(app.wsgi_app) == "<wsgi_app of <Erlen 'outside'>>"
     with pytest.raises(ConnectionError, match="no database yet"):
         server.ask()
     assert server.ask() == b"ok"
