@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .errors import SetupAssertionError, place_of
 from .typing import ErrorHandler, Hook, View
@@ -108,8 +108,7 @@ class RuleFactory(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Submount:
+class Submount(NamedTuple):
     """Puts rules below a path: ``Submount("/blog", [Rule("/new", endpoint="new")])``."""
 
     path: str
@@ -121,8 +120,7 @@ class Submount:
             yield prefixed(rule, self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class Subdomain:
+class Subdomain(NamedTuple):
     """Puts rules at a subdomain: ``Subdomain("api", [Rule("/users", endpoint="users")])``."""
 
     subdomain: str
@@ -134,8 +132,7 @@ class Subdomain:
             yield replace(rule, subdomain=self.subdomain)
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointPrefix:
+class EndpointPrefix(NamedTuple):
     """Puts a text before the endpoints of rules: ``EndpointPrefix("blog.", [...])``."""
 
     prefix: str
@@ -179,8 +176,7 @@ def scopes_of(endpoint: str | None) -> list[str]:
     return scopes
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(NamedTuple):
     """Where the URLs of a blueprint begin."""
 
     scope: str

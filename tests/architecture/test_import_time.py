@@ -54,3 +54,17 @@ def test_every_public_name_exists_once():
 
     assert [name for name in names if not hasattr(erlen, name)] == []
     assert len(set(names)) == len(names)
+
+
+def test_a_server_without_websockets_never_loads_their_library():
+    code = """
+import sys
+from erlen.server.serving import make_config, Settings
+import erlen.server.protocols.with_httptools
+
+make_config(print, Settings()).load()
+print("websockets" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert run.stdout == "False\n"
