@@ -59,10 +59,10 @@ def test_every_public_name_exists_once():
 def test_a_server_without_websockets_never_loads_their_library():
     code = """
 import sys
+from erlen import Erlen
 from erlen.server.serving import make_config, Settings
-import erlen.server.protocols.with_httptools
 
-make_config(print, Settings()).load()
+make_config(Erlen("shop"), Settings()).load()
 print("websockets" in sys.modules)
 """
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
