@@ -124,6 +124,8 @@ class Context(Generic[AppT]):
     is_task: bool = False
     is_copy: bool = False
     torn_down: bool = False
+    task: Task[Any] | None = None
+    """What serves this, if it is served."""
     stage: str | None = None
     """``"view"``, ``"first piece"`` or ``"body"``: what may be cancelled. ``None``: the rest."""
     threads: int = 0

@@ -125,11 +125,14 @@ def entrance(*, guarded: bool) -> ASGIApp:
             # A server may run one request in the variables of another, so the variable is set
             # here whatever it holds, and never reset by its token.
             flights = app.in_flight
-            if flights.loop is not context.loop or not flights.looking:
+            if flights.looking is not context.loop:
                 flights = app.in_flight_here()
                 if not flights.admit():
                     return await _refuse(context)
-            flights.active[context] = current_task(context.loop)
+            if flights.latest is not None:  # it waits for something
+                flights.active.add(flights.latest)
+            flights.latest = context
+            context.task = current_task(context.loop)
             outer = current.get()
             current.set(context)
             try:
@@ -140,7 +143,10 @@ def entrance(*, guarded: bool) -> ASGIApp:
                 if context.is_drained:
                     await _say_goodbye(context)
             finally:
-                over = flights.active.pop(context, None) is not None or flights.settle(context)
+                if flights.latest is context:
+                    flights.latest, over = None, True
+                else:
+                    over = flights.settle(context)
                 if "erlen.keep" in scope:
                     scope["erlen.keep"](context)
                 elif over:

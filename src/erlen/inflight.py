@@ -1,8 +1,8 @@
 """The requests that are being served: which clients have left, and how the last ones end.
 
-Nothing here runs for a request but one look at a flag and one entry in a dict. A timer of the
-loop, armed only while something is served, looks at those that take long, and only for them
-a task waits whether their client leaves. What is cancelled is the task of the request, only
+Nothing here runs for a request that never waits: it is noted as the latest, and no other is
+served until it is over. A timer of the loop, armed only while something is served, looks at
+those that take long, and only for them a task waits whether their client leaves. What is cancelled is the task of the request, only
 in its view or while its body is sent, and never while a thread works for it.
 """
 
@@ -44,13 +44,16 @@ class InFlight:
 
     def __init__(self, loop: AbstractEventLoop | None = None) -> None:
         self.loop = loop
-        self.looking = False
-        """Whether a new request needs nothing but its entry in :attr:`active`."""
+        self.looking: AbstractEventLoop | None = None
+        """The loop, where a new request needs nothing but to be noted."""
         self.draining = False
         """Whether new work is refused."""
-        self.active: dict[Served, Task[Any] | None] = {}
-        """Those that are served, with their tasks."""
-        self._ended: dict[Served, Task[Any]] = {}  # by us, and not over yet
+        # PERF: putting a plain GET into a set and taking it out took 0.1 us (timeit).
+        self.latest: Served | None = None
+        """The one that began last, if it is not over; it may be in :attr:`active` or not."""
+        self.active: set[Served] = set()
+        """The others that are served."""
+        self._ended: set[Served] = set()  # by us, and not over yet
         self._elder: weakref.WeakSet[Served] = weakref.WeakSet()  # than what is started up now
         self._patience = 0.0  # on the clock of the loop: when nothing is waited for any more
         self._timer: asyncio.TimerHandle | None = None
@@ -61,25 +64,35 @@ class InFlight:
         """Say whether a request may begin; called where :attr:`looking` is false."""
         if self.draining:
             return False
-        self.looking = True
+        self.looking = self.loop
         self._look_in(_PERIOD)
         return True
 
     def settle(self, context: Served) -> bool:
-        """Forget a request that was ended early; false if a thread goes on serving it.
+        """Forget a request that is over; false if a thread goes on serving it.
 
-        It may have taken no notice of the cancel, and is not cancelled any more.
+        One that was ended may have taken no notice of that, and is not cancelled any more.
         """
-        task = self._ended.pop(context, None)
-        while task is not None and context.cancels:
+        if self.latest is context:
+            self.latest = None
+        self.active.discard(context)
+        self._ended.discard(context)
+        while context.task is not None and context.cancels:
             context.cancels -= 1
-            task.uncancel()
+            context.task.uncancel()
         return not context.forsaken
 
     def ended(self, context: Served) -> bool:
         """Say whether the ``CancelledError`` that came out of *context* is only ours."""
-        task = self._ended.get(context)
-        return task is not None and task.cancelling() <= context.cancels
+        task = context.task
+        return task is not None and 0 < context.cancels >= task.cancelling()
+
+    def _all(self) -> set[Served]:
+        """Return all that are served and were not ended."""
+        if self.latest is not None:
+            self.active.add(self.latest)
+            self.latest = None
+        return self.active
 
     # -- clients that leave ----------------------------------------------------------------
 
@@ -93,8 +106,8 @@ class InFlight:
         if self.draining:
             self._close_down()
             return
-        if not self.active:
-            self.looking = False
+        if not self._all():
+            self.looking = None
             return
         for context in list(self.active):
             if context.is_slow and context.stage in _OF_THE_VIEW:
@@ -124,15 +137,15 @@ class InFlight:
 
     def _end(self, context: Served, *, forsake: bool = False) -> None:
         """Cancel *context*, in such a way that :meth:`ended` knows it."""
-        task = self.active.pop(context, None) or self._ended.get(context)
+        self._all().discard(context)
+        self._ended.add(context)
         if forsake:
             context.forsaken = True
             if context.owner is not None:
                 context.owner.interrupt()
-        if task is not None:
-            self._ended[context] = task
+        if context.task is not None:
             context.cancels += 1
-            task.cancel()
+            context.task.cancel()
 
     # -- the drain -------------------------------------------------------------------------
 
@@ -143,13 +156,13 @@ class InFlight:
         view may start up the app that serves it.
         """
         self.draining = False
-        self._elder = weakref.WeakSet(self.active)
+        self._elder = weakref.WeakSet(self._all())
 
     def begin_drain(self, grace: float) -> None:
         """Refuse new work; what is served has *grace* seconds to end by itself."""
         if self.draining or self.loop is None:
             return
-        self.draining, self.looking = True, False
+        self.draining, self.looking = True, None
         self._patience = self.loop.time() + grace
         if self._timer is not None:
             self._timer.cancel()
@@ -173,7 +186,8 @@ class InFlight:
 
     def _rest(self) -> list[Served]:
         """Return those that the drain waits for."""
-        return [context for context in (*self.active, *self._ended) if context not in self._elder]
+        everything = (*self._all(), *self._ended)
+        return [context for context in everything if context not in self._elder]
 
     def _close_down(self) -> None:
         """End what has not ended by itself: what may be cancelled now, and later the rest."""

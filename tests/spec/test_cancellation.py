@@ -403,5 +403,5 @@ async def test_nothing_looks_while_nothing_is_served():
     assert app.in_flight.looking
     await until(lambda: not app.in_flight.looking)
 
-    assert app.in_flight.active == {}
+    assert app.in_flight.active == set()
     await app.close_worker_pool()
