@@ -671,6 +671,7 @@ TOLD_ABOVE = {
     "routing_exception",
     "state",
     "starlette",
+    "enter",
 }
 TOLD_ELSEWHERE = {"parts"}  # test_parts
 FOR_THE_FRAMEWORK = {
