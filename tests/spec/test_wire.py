@@ -479,3 +479,37 @@ async def test_frames_are_answered_as_the_server_alone_answers_them(frames):
 
     assert answer == await answer_to(frames, bare_echo)
     assert b"\x88" in answer[-130:], "it was not closed with a frame"
+
+
+async def test_a_broken_frame_is_the_mistake_of_its_peer_while_a_task_goes_on_sending(caplog):
+    app, codes = Erlen("feeds"), []
+
+    @app.websocket("/")
+    async def feed():
+        await websocket.accept()
+
+        async def write():
+            while True:
+                await websocket.send("x" * 100)
+                await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(write())
+            async for _ in websocket:
+                pass
+            codes.append(websocket.close_code)
+            writer.cancel()
+
+    async with served(app) as host:
+        for _ in range(10):
+            reader, writer = await opened(host, upgrade=True)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(FRAMES["text that is no UTF-8"])
+            async with asyncio.timeout(PATIENCE):
+                while await reader.read(65536):
+                    pass
+            writer.close()
+        await until(lambda: len(codes) == 10, PATIENCE)
+
+    assert set(codes) == {1007}
+    assert [record for record in caplog.records if record.name == app.name] == []
