@@ -100,6 +100,26 @@ async def test_a_stream_leaves_nothing_to_the_next_request_of_its_connection():
     assert pages == ["1" * 200_000] * 3
 
 
+async def test_a_client_that_leaves_a_stream_ends_its_generator():
+    old, closed = old_app(), threading.Event()
+
+    @old.get("/endless")
+    def endless():
+        def pieces():
+            try:
+                while True:
+                    yield "x" * 1000
+            finally:
+                closed.set()
+
+        return pieces()
+
+    async with address_of(around(old)) as address, httpx.AsyncClient() as client:
+        async with client.stream("GET", f"http://{address}/old/endless") as response:
+            await anext(response.aiter_bytes())
+        assert await asyncio.to_thread(closed.wait, 20)
+
+
 async def test_files_and_their_ranges_are_sent():
     async with client_of(around(old_app())) as client:
         whole = await client.get("/old/file")
