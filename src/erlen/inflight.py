@@ -2,8 +2,9 @@
 
 Nothing here runs for a request that never waits: it is noted as the latest, and no other is
 served until it is over. A timer of the loop, armed only while something is served, looks at
-those that take long, and only for them a task waits whether their client leaves. What is cancelled is the task of the request, only
-in its view or while its body is sent, and never while a thread works for it.
+those that take long, and only for them a task waits whether their client leaves. What is
+cancelled is the task of the request, only in its view or while its body is sent, and never
+while a thread works for it.
 """
 
 from __future__ import annotations

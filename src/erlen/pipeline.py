@@ -302,6 +302,8 @@ def _owned(
         finally:
             over = context.torn_down or context.forsaken
             if not over and "erlen.keep" not in context.scope:
+                # It must not wait for a thread: what waits for one is dropped by a cancel.
+                context.admitted = True
                 await hop(context, lambda: drive(flow.teardown(context, failure)))
 
     return owned

@@ -557,6 +557,38 @@ async def test_a_request_that_gives_up_waiting_for_a_thread_frees_its_place():
     await app.close_worker_pool()
 
 
+async def test_a_cancel_does_not_reach_a_teardown_that_waits_for_a_thread():
+    app = Erlen("full")
+    app.config.update({"SYNC_WORKERS": 1, "SYNC_QUEUE": 10})
+    go, busy = threading.Event(), threading.Event()
+    torn: list[str] = []
+    app.teardown_request(lambda error: torn.append(request.path))
+
+    @app.before_request
+    async def refuse() -> Any:
+        return "refused" if request.path == "/" else None
+
+    @app.get("/busy")
+    def hold() -> str:
+        busy.set()
+        return str(go.wait(10))
+
+    app.get("/")(lambda: "never")
+    holding, refused = Exchange(app, "/busy"), Exchange(app)
+    holding.begin()
+    await asyncio.to_thread(busy.wait)
+
+    refused.begin()
+    await refused.has_sent(2)
+    refused.task.cancel()
+    await refused.over()
+    assert torn == ["/"]
+
+    go.set()
+    await holding.over()
+    await app.close_worker_pool()
+
+
 async def test_what_has_begun_is_torn_down_though_no_thread_is_free(caplog):
     app = Erlen("full")
     app.config.update({"SYNC_WORKERS": 1, "SYNC_QUEUE": 0})

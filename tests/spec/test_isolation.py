@@ -18,6 +18,7 @@ from erlen import (
     after_this_request,
     copy_current_request_context,
     g,
+    inflight,
     request,
     run_sync,
     session,
@@ -154,11 +155,13 @@ def census() -> Counter[str]:
 
 
 @pytest.mark.parametrize("def_hooks", [False, True])
-async def test_requests_that_run_together_share_nothing_and_leave_nothing(def_hooks):
+async def test_requests_that_run_together_share_nothing_and_leave_nothing(def_hooks, monkeypatch):
+    monkeypatch.setattr(inflight, "_PERIOD", 0.001)  # so that clients who leave are noticed
     log: list[str] = []
     torn: Counter[str] = Counter({"def hooks": int(def_hooks)})
     rng = random.Random(4711)
     app = make_app(log, torn)
+    app.config["CANCEL_ON_DISCONNECT"] = True
     before = census()
     numbers = iter(range(REQUESTS // 2))
     outcomes: Counter[Any] = Counter()
@@ -176,6 +179,7 @@ async def test_requests_that_run_together_share_nothing_and_leave_nothing(def_ho
                 headers=[(b"x-name", name.encode()), (b"content-type", b"application/json")],
                 body=[b'"', name.encode(), b'"'],
                 cancel_at=rng.randrange(12) if rng.random() < 0.1 else None,
+                leaves_after=rng.randrange(1, 4) if rng.random() < 0.1 else None,
             )
             await exchange.run()
             exchange.check()

@@ -77,7 +77,7 @@ def _agreeing(kind: type[Any]) -> type[Any]:
     class Agreeing(kind):  # type: ignore[misc]
         async def startup(self) -> None:
             self.state[SERVER] = self.config.arrangement
-            await cast(Any, super()).startup()
+            await super().startup()  # pyright: ignore[reportUnknownMemberType]
             self.state.pop(SERVER, None)
             self.config.agree()
 
