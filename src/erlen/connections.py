@@ -185,7 +185,8 @@ class Connection:
     @property
     def query_string(self) -> bytes:
         """What follows the ``?``, as it was sent."""
-        return cast(bytes, self.scope.get("query_string", b""))
+        query: bytes = self.scope.get("query_string", b"")
+        return query
 
     @property
     def full_path(self) -> str:

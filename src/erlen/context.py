@@ -166,9 +166,9 @@ class Context(Generic[AppT]):
         self.receive = receive or _receive_nothing
         self.send = send or _send_nowhere
         self.route = route
-        self.params = params
+        self.params: Any = params  # a dict, where a rule of ours matched
         self.error = error
-        self.connection: Connection | None = None
+        self.connection: Any = None
         self.closed = self.inline = False
         self.untidy = False
         try:
@@ -276,7 +276,8 @@ class Context(Generic[AppT]):
             raise ContextError(OVER)
         if self.opened is _UNOPENED:
             self._take_session(self._open_session_here())
-        return cast(SessionMixin, self.opened)
+        opened: SessionMixin = self.opened
+        return opened
 
     def _open_session_here(self) -> Any:
         session = self._start_opening()

@@ -72,7 +72,8 @@ class MultiDict(dict[K, V]):
     def __getitem__(self, key: K) -> V:
         values = _load(self, key)
         if values:
-            return cast("V", values[0])
+            first: V = values[0]
+            return first
         raise self.key_error(key)
 
     def __setitem__(self, key: K, value: V) -> None:
@@ -271,7 +272,7 @@ class CombinedMultiDict(ImmutableMultiDict[K, V]):
 
 def from_lists(lists: dict[K, list[V]]) -> ImmutableMultiDict[K, V]:
     """Build from a dictionary of non-empty lists, which belong to the result from now on."""
-    result = cast("ImmutableMultiDict[K, V]", _new(ImmutableMultiDict))
+    result: ImmutableMultiDict[K, V] = _new(ImmutableMultiDict)
     _fill(result, lists)
     return result
 

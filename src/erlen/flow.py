@@ -191,9 +191,10 @@ class Flow:
     def to_response(self, context: Context[Any], value: Any) -> Response:
         """Convert what a view returned; the error for a wrong value names the view."""
         try:
-            return cast(Response, context.app.make_response(value))
+            response: Response = context.app.make_response(value)
         except WrongResult as error:
             raise _naming_the_view(context, error) from None
+        return response
 
     async def finish(self, context: Context[Any], response: Response) -> Response:
         """Run what comes after the view, save the session, announce the response.

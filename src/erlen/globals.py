@@ -45,10 +45,10 @@ def context_here(message: str = MISSING_REQUEST) -> Context[Any]:
 def current_request() -> Request:
     """Return the request itself, for code that keeps it or compares it."""
     context: Context[Any] = _current.get() or context_here()
-    connection = context.connection
+    connection: Request | None = context.connection
     if connection is None or context.closed or context.kind != "http":
         return context.request  # it is made now, or there is none
-    return cast(Request, connection)
+    return connection
 
 
 def current_websocket() -> WebSocket:

@@ -175,8 +175,8 @@ def _served(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) -> 
     async def served(context: Context[Any]) -> None:
         failure: BaseException | None = None
         try:
-            response = await flow.answer(context, view, hooks)
-            await flow.send(context, cast(Response, response))
+            response: Any = await flow.answer(context, view, hooks)
+            await flow.send(context, response)
         except BaseException as error:
             failure = error
             raise
@@ -220,7 +220,7 @@ def _bare(
         try:
             try:
                 context.stage = "view"
-                value: Any = await view(**cast("dict[str, Any]", context.params))
+                value: Any = await view(**context.params)
                 context.stage = None
                 lay_out = plain.get(value.__class__)
                 if lay_out is not None and not context.untidy:
@@ -256,7 +256,7 @@ def _bare(
                 if not flow.nothing_to_tear_down(context):
                     await flow.teardown(context, failure)
             elif context.connection is not None:
-                cast(Request, context.connection).close()
+                context.connection.close()
         return None
 
     return bare

@@ -156,7 +156,8 @@ class Request(Connection):
     @property
     def method(self) -> str:
         """The method, in upper case."""
-        return cast(str, self.scope["method"])
+        method: str = self.scope["method"]
+        return method
 
     @property
     def content_type(self) -> str | None:
