@@ -115,6 +115,8 @@ class HTTPException(StarletteHTTPException):
         """Return the answer for people: *response* if there is one, else a small page."""
         if self.response is not None:
             return adopted(self.response)
+        if not self.extra_headers and type(self).get_headers is HTTPException.get_headers:
+            return Response(self.get_body(), self.code)  # PERF: half of what headers to check cost
         return Response(self.get_body(), self.code, self.get_headers())
 
     def __str__(self) -> str:

@@ -164,6 +164,8 @@ class Flow:
             except Exception as error:
                 context.stage = None
                 response = await self.recover(context, error)
+                if error is context.error:
+                    error.__traceback__ = None  # it knows this frame, which knows the context
             return await self.finish(context, response)
         except Exception as error:
             return await self.fail(context, error)
