@@ -580,3 +580,26 @@ async def test_an_error_of_the_generator_is_raised_after_what_it_yielded():
         await anext(relay)
     with pytest.raises(LookupError, match="broken"):
         await thread
+
+
+async def test_a_lent_thread_sends_each_piece_before_it_makes_the_next():
+    loop = asyncio.get_running_loop()
+    owner = Owner(loop)
+    relay = Relay(loop, lent=owner)
+    sent, seen = [], []
+
+    def pieces():
+        for number in range(100):
+            yield number
+            seen.append(sent[-1])
+
+    def pump():
+        relay.pump(pieces())
+        relay.finish()
+
+    threading.Thread(target=pump).start()
+    async for piece in relay:
+        owner.post(functools.partial(sent.append, piece))
+    await relay.aclose()
+
+    assert seen == list(range(100))
