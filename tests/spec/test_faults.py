@@ -17,6 +17,7 @@ from erlen import (
     Erlen,
     after_this_request,
     enter,
+    inflight,
     render_template_string,
     session,
     websocket,
@@ -556,6 +557,41 @@ async def test_a_websocket_may_be_cancelled_wherever_it_waits(caplog):
         return talk
 
     assert await cancelled_everywhere(cancel_at) > 8
+    await app.close_worker_pool()
+
+
+async def test_the_server_may_stop_wherever_a_websocket_waits(caplog, monkeypatch):
+    monkeypatch.setattr(inflight, "_CLOSING", 0.001)
+    app = Erlen("stopped")
+    log: list[str] = []
+    tear_down(app, log, "websocket")
+    app.before_websocket(coloured("def", lambda: None))
+    app.after_websocket(coloured("async", lambda response: response))
+
+    @app.websocket("/")
+    async def view() -> None:
+        async for message in websocket:
+            await websocket.send(message)
+
+    everything = app.in_flight_here()
+
+    codes = set()
+
+    async def stop_at(number: int) -> Conversation:
+        log.clear()
+        talk = Conversation(app, texts=["a"], leaves_after=2, cancel_at=number)
+        talk.instead = lambda: everything.begin_drain(0)
+        await talk.run()
+        talk.check()
+        assert (len(log), caplog.text) == (len(TEARDOWNS), "")
+        assert (talk.error, talk.task.cancelling()) == (None, 0)
+        codes.add(talk.code)
+        await everything.drained(0)
+        everything.open()
+        return talk
+
+    assert await cancelled_everywhere(stop_at) > 8
+    assert 1012 in codes
     await app.close_worker_pool()
 
 

@@ -1,4 +1,4 @@
-"""Processes that are told to stop while everything is open: they end on time and lose nothing."""
+"""Processes that are told to stop while everything is open, and clients that leave them."""
 
 from __future__ import annotations
 
@@ -229,3 +229,23 @@ def test_a_process_that_is_told_to_stop_ends_on_time_and_loses_nothing(serve, co
         assert text.index(line) < down.start(), text
     assert "def-poll returned /def-poll" in text
     assert GRACE <= float(down[1]) - told < GRACE + 5
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("parser", ["h11", "httptools"])
+def test_a_view_and_a_stream_end_with_their_clients_and_nothing_is_logged(serve, loop, parser):
+    for name in {loop, parser} - {"asyncio"}:
+        pytest.importorskip(name)
+    process = serve(*UVICORN, "--loop", loop, "--http", parser)
+
+    for name in ("poll", "events", "stream"):
+        client = process.ask(f"/{name}")
+        process.until(f"{name} begun")
+        client.close()
+        process.until(f"{name} closed")
+        process.until(f"torn down /{name}")
+    with process.ask("/task") as client:
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+    assert "ERROR" not in process.text
+    assert "Traceback" not in process.text

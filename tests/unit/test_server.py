@@ -1122,6 +1122,38 @@ def test_the_server_is_set_up_as_the_design_says():
     assert config.server_header is False
 
 
+@pytest.mark.parametrize(
+    ("app", "options", "seconds"),
+    [
+        (Erlen("x"), {}, 3.0 + 2.5),
+        (Erlen("x"), {"graceful_timeout": 7.0}, 7.0 + 2.5),
+        ("foreign", {}, 3.0 + 2.5),
+        ("foreign", {"debug": True}, 0.5 + 2.5),
+        ("foreign", {"uvicorn": {"timeout_graceful_shutdown": 20}}, 20),
+        (Erlen("x"), {"uvicorn": {"timeout_graceful_shutdown": 20}}, 20),
+    ],
+)
+async def test_server_and_app_agree_on_how_long_a_stop_takes(app, options, seconds):
+    async def foreign(scope, receive, send):
+        await send({"type": f"{(await receive())['type']}.complete"})
+
+    config = make_config(foreign if app == "foreign" else app, Settings(**options))
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        config.load()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    lifespan = config.lifespan_class(config)
+
+    await lifespan.startup()
+    if app != "foreign":
+        assert config.arrangement.grace == app.shutdown_grace
+        assert lifespan.state == {}
+    await lifespan.shutdown()
+
+    assert config.timeout_graceful_shutdown == seconds
+
+
 def test_settings_of_uvicorn_win():
     config = make_config(Erlen("x"), Settings(uvicorn={"backlog": 7, "server_header": True}))
 
