@@ -11,6 +11,7 @@ from erlen import (
     Erlen,
     WebSocketDisconnect,
     abort,
+    broadcast,
     current_websocket,
     g,
     has_request_context,
@@ -791,3 +792,50 @@ async def test_no_origin_is_no_page():
     async with app_with(echo).test_client().websocket("/ws") as ws:
         await ws.send("x")
         assert await ws.receive() == "x"
+
+
+async def test_a_def_view_can_send_to_a_room():
+    app, room = Erlen("room"), set()
+
+    @app.websocket("/ws")
+    async def enter_room():
+        await websocket.accept()
+        room.add(current_websocket())
+        async for _ in websocket:
+            pass
+        room.clear()
+
+    @app.post("/news")
+    def tell():
+        missed = app.ensure_sync(broadcast)(room, request.get_data(as_text=True))
+        return {"missed": len(missed)}
+
+    client = app.test_client()
+    async with client.websocket("/ws") as ws:
+        response = await client.post("/news", data="It rains.")
+        assert response.json == {"missed": 0}
+        assert await ws.receive() == "It rains."
+
+
+async def test_a_background_task_may_use_a_websocket_until_it_is_closed():
+    app, seen = Erlen("task"), []
+
+    async def say(peer):
+        await peer.send("from outside")
+        async for message in peer:
+            seen.append(message)
+        with pytest.raises(WebSocketDisconnect):
+            await peer.send("too late")
+        seen.append(peer.close_code)
+
+    @app.websocket("/ws")
+    async def view():
+        await websocket.accept()
+        await asyncio.create_task(say(current_websocket()))
+
+    async with app.test_client().websocket("/ws") as ws:
+        assert await ws.receive() == "from outside"
+        await ws.send("x")
+        await ws.close(4000)
+
+    assert seen == ["x", 4000]
