@@ -179,8 +179,9 @@ class WebSocket(Connection):
 
     def _note_disconnect(self, message: Message) -> None:
         self.closed = True
-        self.close_code = message.get("code") or 1005
-        self.close_reason = message.get("reason") or ""
+        if self.close_code in (None, 1006):  # else this side was first
+            self.close_code = message.get("code") or 1005
+            self.close_reason = message.get("reason") or ""
 
     def _disconnect(self) -> WebSocketDisconnect:
         return WebSocketDisconnect(self.close_code or 1006, self.close_reason or "")

@@ -839,3 +839,26 @@ async def test_a_background_task_may_use_a_websocket_until_it_is_closed():
         await ws.close(4000)
 
     assert seen == ["x", 4000]
+
+
+async def test_the_code_of_the_side_that_closed_first_stays():
+    seen, inbox = [], asyncio.Queue()
+
+    async def view():
+        await websocket.accept()
+        reading = asyncio.create_task(websocket.receive())
+        await asyncio.sleep(0)
+        await websocket.close(4000)
+        inbox.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        with pytest.raises(WebSocketDisconnect) as raised:
+            await reading
+        seen.append((raised.value.code, websocket.close_code))
+
+    async def send(message):
+        pass
+
+    inbox.put_nowait({"type": "websocket.connect"})
+    scope = {"type": "websocket", "path": "/ws", "headers": []}
+    await app_with(view)(scope, inbox.get, send)
+
+    assert seen == [(4000, 4000)]
