@@ -273,9 +273,9 @@ class _Multipart(FormParser):
                 part.disk.close()
 
     def _open(self, head: PartHead) -> None:
-        self._part = _Part(head)
-        if head.filename is not None:
-            self._files.append(self._part)
+        self._part = part = _Part(head)
+        if part.filename is not None:
+            self._files.append(part)
 
     def _take(self, data: bytes) -> None:
         part = self._part

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from .concurrency import Pending, drive, on_loop
 from .headers import RequestHeaders, parse_options_header
@@ -112,13 +112,9 @@ class BrokenForm(FormError):
     """A form ends too early, or is not what its content type says."""
 
 
-class PartHead(NamedTuple):
-    """How a part begins."""
-
-    name: str
-    filename: str | None
-    """What the client calls the file; ``None`` if the part is a field."""
-    headers: list[tuple[str, str]]
+# PERF: no NamedTuple, with which 1000 fields take 9.7 ms instead of 8.9 (bench/forms.py).
+PartHead: TypeAlias = "tuple[str, str | None, list[tuple[str, str]]]"
+"""How a part begins: name, file name (``None`` if it is a field) and headers."""
 
 
 class _Parser(PushMultipartParser):
@@ -177,12 +173,14 @@ class Splitter:
                 return
         try:
             for event in parser.parse(chunk):
-                if isinstance(event, bytes):
+                if event is None:
+                    yield None
+                elif isinstance(event, bytes):
                     if self._in_field:
                         self._count(len(event))
                     yield event
                 else:
-                    yield None if event is None else self._head_of(event)
+                    yield self._head_of(event)
         except ParserLimitReached as error:
             if "count" in str(error):
                 raise BrokenForm(f"A part has more than {_MAX_HEADERS} headers") from None
@@ -245,8 +243,8 @@ class Splitter:
         self._in_field = filename is None
         if filename is None:
             self._count(len(name))
-            return PartHead(_utf8(name), None, headers)
-        return PartHead(_utf8(name), _utf8(filename), headers)
+            return _utf8(name), None, headers
+        return _utf8(name), _utf8(filename), headers
 
     def _count(self, size: int) -> None:
         self._memory += size
@@ -266,9 +264,8 @@ class _Reading:
     """The headers of this part."""
 
     def __init__(self, head: PartHead, parts: Parts) -> None:
-        self.name = head.name
-        self.filename = head.filename
-        self.headers = headers_of(head.headers)
+        self.name, self.filename, pairs = head
+        self.headers = headers_of(pairs)
         self.was_passed_over = False
         """Whether the next part was asked for before this one was read to its end."""
         self._parts = parts
@@ -406,7 +403,7 @@ class Parts:
         event = await self._event()
         if event is _NO_MORE:
             return None
-        self._open = part = Part(cast(PartHead, event), self)
+        self._open = part = Part(cast("PartHead", event), self)
         return part
 
     async def piece_of(self, part: _Reading) -> bytes:
