@@ -122,8 +122,6 @@ def entrance(*, guarded: bool) -> ASGIApp:
             except AttributeError:
                 handler = app.others.handler_of(route, kind)
                 _name_route(scope, route, failure)
-            # A server may run one request in the variables of another, so the variable is set
-            # here whatever it holds, and never reset by its token.
             flights = app.in_flight
             if flights.looking is not context.loop:
                 flights = app.in_flight_here()
@@ -133,6 +131,8 @@ def entrance(*, guarded: bool) -> ASGIApp:
                 flights.active.add(flights.latest)
             flights.latest = context
             context.task = current_task(context.loop)
+            # A server may run one request in the variables of another, so the variable is set
+            # here whatever it holds, and never reset by its token.
             outer = current.get()
             current.set(context)
             try:

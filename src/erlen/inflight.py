@@ -62,11 +62,12 @@ class InFlight:
     # -- for the entry ---------------------------------------------------------------------
 
     def admit(self) -> bool:
-        """Say whether a request may begin; called where :attr:`looking` is false."""
+        """Say whether a request may begin; called where :attr:`looking` is not its loop."""
         if self.draining:
             return False
         self.looking = self.loop
-        self._look_in(_PERIOD)
+        if self._timer is None:  # else another loop served the app in between
+            self._look_in(_PERIOD)
         return True
 
     def settle(self, context: Served) -> bool:
@@ -101,6 +102,11 @@ class InFlight:
         # In no variables: those of the request that is served now would stay with the timer.
         loop = cast(AbstractEventLoop, self.loop)
         self._timer = loop.call_later(seconds, self._look, context=Variables())
+
+    def _look_no_more(self) -> None:
+        timer, self._timer, self.looking = self._timer, None, None
+        if timer is not None:
+            timer.cancel()
 
     def _look(self) -> None:
         self._timer = None
@@ -156,17 +162,18 @@ class InFlight:
         What is served already is none of those that a later drain ends: a test client in a
         view may start up the app that serves it.
         """
-        self.draining = False
+        if self.draining:
+            self.draining = False
+            self._look_no_more()
         self._elder = weakref.WeakSet(self._all())
 
     def begin_drain(self, grace: float) -> None:
         """Refuse new work; what is served has *grace* seconds to end by itself."""
         if self.draining or self.loop is None:
             return
-        self.draining, self.looking = True, None
+        self.draining = True
         self._patience = self.loop.time() + grace
-        if self._timer is not None:
-            self._timer.cancel()
+        self._look_no_more()
         self._look_in(grace)
 
     async def drained(self, grace: float) -> int:
@@ -181,8 +188,7 @@ class InFlight:
             if loop.time() > last:
                 return left
             await asyncio.sleep(0.005)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._look_no_more()
         return 0
 
     def _rest(self) -> list[Served]:

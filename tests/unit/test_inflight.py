@@ -1,0 +1,102 @@
+"""What is being served on a loop, and the timer that looks at it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from erlen import Erlen
+from erlen.inflight import InFlight
+from tests.exchanges import Exchange
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """A loop that counts the timers it is asked for."""
+
+    timers = 0
+
+    def call_at(self, *args: Any, **kwargs: Any) -> Any:
+        self.timers += 1
+        return super().call_at(*args, **kwargs)
+
+
+def app_with_a_view() -> Erlen:
+    app = Erlen("flights")
+
+    @app.get("/")
+    async def view() -> str:
+        return "fine"
+
+    return app
+
+
+async def ask(app: Erlen) -> None:
+    async def receive() -> Any: ...
+
+    async def send(message: Any) -> None: ...
+
+    await app(Exchange(app).scope, receive, send)
+
+
+def test_a_request_costs_no_timer_of_its_own():
+    app = app_with_a_view()
+
+    async def serve() -> None:
+        for _ in range(50):
+            await ask(app)
+
+    with asyncio.Runner(loop_factory=CountingLoop) as runner:
+        runner.run(serve())
+        assert runner.get_loop().timers == 1
+
+
+def test_an_app_that_two_loops_serve_has_one_timer_on_each():
+    app = app_with_a_view()
+
+    async def serve() -> None:
+        for _ in range(50):
+            await ask(app)
+            app.in_flight = InFlight()  # as a request on another loop leaves it
+
+    with asyncio.Runner(loop_factory=CountingLoop) as runner:
+        runner.run(serve())
+        assert runner.get_loop().timers == 1
+
+
+async def test_what_is_served_is_known_and_forgotten():
+    app = Erlen("flights")
+    go = asyncio.Event()
+    inside: list[int] = []
+
+    @app.get("/")
+    async def view() -> str:
+        inside.append(1)
+        await go.wait()
+        return "fine"
+
+    exchanges = [Exchange(app) for _ in range(3)]
+    for exchange in exchanges:
+        exchange.begin()
+    while len(inside) < 3:
+        await asyncio.sleep(0)
+    flights = app.in_flight_here()
+    assert len(flights.active) == 2
+    assert flights.latest is not None
+
+    go.set()
+    for exchange in exchanges:
+        await exchange.over()
+
+    assert (flights.active, flights.latest) == (set(), None)
+
+
+async def test_who_may_serve_again_looks_again():
+    app = app_with_a_view()
+    flights = app.in_flight_here()
+
+    flights.begin_drain(1000)
+    assert not flights.admit()
+    flights.open()
+
+    assert flights.admit()
+    assert flights.looking is asyncio.get_running_loop()
