@@ -1137,6 +1137,7 @@ async def test_server_and_app_agree_on_how_long_a_stop_takes(app, options, secon
     async def foreign(scope, receive, send):
         await send({"type": f"{(await receive())['type']}.complete"})
 
+    options["uvicorn"] = {"log_config": None, **options.get("uvicorn", {})}
     config = make_config(foreign if app == "foreign" else app, Settings(**options))
     before = signal.getsignal(signal.SIGINT)
     try:
