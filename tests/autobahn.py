@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections import Counter
 from pathlib import Path
@@ -65,6 +66,7 @@ async def judge(wstest: str, folder: Path, cases: list[str]) -> dict[str, dict[s
 
 
 def main(wstest: str, folder: str, *cases: str) -> None:
+    logging.disable()  # the server tells of each broken frame, and there are hundreds
     reports = asyncio.run(judge(wstest, Path(folder), list(cases) or QUICK))
     ours, theirs = reports["erlen"], reports["server"]
     worse = []
