@@ -36,6 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("server",),
     ("cli",),
     ("framework",),
+    ("flask",),
     ("__init__", "__main__"),
 )
 """From the ground up. A name is a module, or a folder whose modules may import each other."""
