@@ -502,10 +502,12 @@ class Request(Connection):
     async def _read_all(self, spool: bool) -> None:
         parts = self._parts = self._parts or []
         inbox = self._check_announced()
-        while chunk := await self._next_chunk(inbox):
-            parts.append(chunk)
-            if spool and self._received > _IN_MEMORY:
-                await to_thread(self._write_parts)
+        while not inbox.complete:
+            if chunk := await self._piece(inbox):
+                parts.append(chunk)
+                if spool and self._received > _IN_MEMORY:
+                    await to_thread(self._write_parts)
+                self._check_size(self._received)
         if self._spool is None:
             self._body = b"".join(parts) if len(parts) != 1 else parts[0]
         else:
