@@ -229,10 +229,10 @@ class Hosted:
 
     # -- the context of the Flask app around our views -------------------------------------
 
-    def request_context(self, context: Context[Any]) -> Any:
+    def request_context(self, context: Context[Any], body: Any) -> Any:
         """Return a request context of the Flask app for the request of *context*."""
         environ = self.environ(context, root_of(context))
-        environ["wsgi.input"] = io.BufferedReader(Body(context))
+        environ["wsgi.input"] = body
         environ["wsgi.errors"] = io.StringIO()
         made = self.flask_app.request_context(environ)
         # So that it builds URLs as if it had been asked for one of its own.
@@ -241,7 +241,8 @@ class Hosted:
 
     def add_hint(self, sender: Any, exception: BaseException, **_: Any) -> None:
         """Say what to do about the Flask app's context being missed in a view of ours."""
-        if is_outside(exception):
+        context = current.get()
+        if is_outside(exception) and not (context is not None and self.serves(context)):
             exception.add_note(
                 f"This view is not one of the Flask app {self.flask_app.name!r}, so Flask knows"
                 " nothing of its request. Put @erlen.flask.inside(flask_app) directly below"
@@ -258,32 +259,17 @@ def root_of(context: Context[Any]) -> str:
     return str(scope.get("app_root_path", scope.get("root_path", ""))).rstrip("/")
 
 
-class Body(io.RawIOBase):
-    """The body of a request of ours, for the Flask app: read when it is asked for."""
-
-    def __init__(self, context: Context[Any]) -> None:
-        self._context = context
-        self._rest: io.BytesIO | None = None
-
-    def readable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        """Fill *buffer* from the body."""
-        if self._rest is None:
-            self._rest = io.BytesIO(cast(Any, self._context.request).get_data())
-        return self._rest.readinto(buffer)
-
-
 def is_outside(error: BaseException) -> bool:
     """Say whether *error* comes of Flask's names being used where it serves nothing."""
     if isinstance(error, RuntimeError):
         return str(error).startswith("Working outside of ")
     if not isinstance(error, AttributeError) or error.obj is not None:
         return False
-    # current_user of Flask-Login is a proxy of nothing then.
+    # current_user of Flask-Login stands for None then.
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "werkzeug.local"
+    if trace is None:
+        return False
+    names, known = trace.tb_frame.f_code.co_names, trace.tb_frame.f_globals
+    return any(type(known.get(name)).__module__ == "werkzeug.local" for name in names)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import io
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any, TypeVar
 
-from ..concurrency import wait_for
+from ..concurrency import is_async, wait_for
+from ..context import Context
 from ..errors import SetupTypeError, place_of
 from ..exceptions import HTTPException, default_exceptions
 from ..proxies import current
@@ -56,6 +58,7 @@ class Inside:
     def __init__(self, view: Callable[..., Any], flask_app: FlaskApp) -> None:
         self.view = view
         self.flask_app = flask_app
+        self.is_async = is_async(view)
         for name in ("__name__", "__qualname__", "__module__", "__doc__"):
             setattr(self, name, getattr(view, name, None))
         # Not __wrapped__, which would say that this is async def because the view is.
@@ -64,8 +67,13 @@ class Inside:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the view; in a thread."""
-        context = current.get()
-        with hosted_of(self.flask_app).request_context(context) as theirs:
+        context: Context[Any] = current.get()
+        body = _Body(context, ahead=self.is_async)
+        hosted = hosted_of(self.flask_app)
+        with hosted.request_context(context, io.BufferedReader(body)) as theirs:
+            # Extensions keep limits and exceptions by the endpoint: by ours, in a view of ours.
+            theirs.request.url_rule, theirs.request.view_args = context.rule, kwargs
+            theirs.request.routing_exception = None
             try:
                 value = self.view(*args, **kwargs)
                 if isawaitable(value):
@@ -85,6 +93,39 @@ class Inside:
 
     def __repr__(self) -> str:
         return f"<{place_of(self.view)} inside of {self.flask_app!r}>"
+
+
+class _Body(io.RawIOBase):
+    """The body of a request of ours, for the Flask app: read when it is asked for.
+
+    With *ahead* it is read now, because an ``async def`` view will ask for it on the loop,
+    which cannot wait for it; unless the route is one with ``stream_body=True``.
+    """
+
+    def __init__(self, context: Context[Any], *, ahead: bool) -> None:
+        self._request: Any = context.request
+        self._rest: io.BytesIO | None = None
+        self._failure: Exception | None = None
+        if ahead and not context.rule.options.get("stream_body"):
+            try:
+                self._rest = self._read()
+            except Exception as error:  # whoever asks for the body is told
+                self._failure = error
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill *buffer* from the body."""
+        if self._failure is not None:
+            raise self._failure
+        if self._rest is None:
+            self._rest = self._read()
+        return self._rest.readinto(buffer)
+
+    def _read(self) -> io.BytesIO:
+        return io.BytesIO(self._request.get_data())
 
 
 def _wrap_views(blueprint: Any, flask_app: FlaskApp) -> None:
