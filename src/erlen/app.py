@@ -26,7 +26,7 @@ from .config import DEFAULTS, Config, ConfigAttribute
 from .connections import Limits
 from .context import AppGlobals, Context
 from .decorators import template_decorator
-from .elsewhere import APP, QUART, missing, refuse_overrides
+from .elsewhere import APP, APP_CALLS, QUART, missing, refuse_other_calls, refuse_overrides
 from .entry import Others, entrance, guard
 from .errors import SetupAssertionError, SetupValueError
 from .exceptions import Aborter, BadHost, HTTPException, InternalServerError
@@ -166,6 +166,7 @@ class App(Registrar, Starlette):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         refuse_overrides(cls, APP)
+        refuse_other_calls(cls, APP_CALLS)
 
     if not TYPE_CHECKING:  # pragma: no branch
         # WHY: a checker that saw it would take any misspelt attribute for one that is there.

@@ -6,12 +6,23 @@ teaches; and when a subclass defines one, because nothing here would ever call i
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from .errors import SetupTypeError, place_of
 
-__all__ = ["APP", "BLUEPRINT", "QUART", "REQUEST", "RESPONSE", "missing", "refuse_overrides"]
+__all__ = [
+    "APP",
+    "APP_CALLS",
+    "BLUEPRINT",
+    "QUART",
+    "REQUEST",
+    "RESPONSE",
+    "missing",
+    "refuse_other_calls",
+    "refuse_overrides",
+]
 
 
 def _all(names: str, advice: str) -> dict[str, str]:
@@ -53,6 +64,9 @@ APP: Mapping[str, str] = {
     "make_shell_context": "add names with @app.shell_context_processor",
 }
 """What an app in Flask has beside what it has here, and what to write instead."""
+
+APP_CALLS: Mapping[str, str] = {"log_exception": "error, context"}
+"""What an app has by a name of Flask's, and is called with other arguments."""
 
 QUART: Mapping[str, str] = {
     "asgi_app": "the app itself is the ASGI app; app.add_middleware(...) puts something around it",
@@ -133,3 +147,21 @@ def refuse_overrides(cls: type[Any], table: Mapping[str, str]) -> None:
         raise SetupTypeError(
             f"{where} would never be used: there is no {name!r} here ({table[name]})."
         )
+
+
+def refuse_other_calls(cls: type[Any], table: Mapping[str, str]) -> None:
+    """Refuse a subclass whose method cannot be called as it will be.
+
+    :raises SetupTypeError: for a method in the body of *cls* that *table* has other arguments of.
+    """
+    for name in table.keys() & vars(cls).keys():
+        method, given = vars(cls)[name], table[name]
+        if not inspect.isfunction(method):
+            continue
+        try:
+            inspect.signature(method).bind("self", *given.split(", "))
+        except TypeError:
+            raise SetupTypeError(
+                f"{place_of(method)} takes {inspect.signature(method)}, and is called with other"
+                f" arguments here: def {name}(self, {given})."
+            ) from None

@@ -258,7 +258,12 @@ async def _answered(app: Any, error: Exception, scope: Scope, receive: Receive, 
     served = scope["type"] == "websocket" or (scope["type"] == "http" and sent is None)
     if propagate or not served:
         return False
-    app.log_exception(error, Context(app, scope))
+    context, outer = Context(app, scope), current.get()
+    current.set(context)
+    try:
+        app.log_exception(error, context)
+    finally:
+        current.set(outer)
     if scope["type"] == "http":
         await app.render_failure(error, scope)(scope, receive, send)
     elif sent in (None, "websocket.accept", "websocket.send"):

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+import sys
+from typing import Any, TextIO, cast
 
-__all__ = ["default_handler", "logger_named", "printable"]
+from .proxies import Proxy, current
 
-default_handler = logging.StreamHandler()
-"""Writes to stderr where the application has configured no logging of its own."""
+__all__ = ["default_handler", "logger_named", "printable", "wsgi_errors_stream"]
+
+
+def _errors_here() -> Any:
+    context = current.get()
+    stream = context.scope.get("erlen.errors") if context is not None else None
+    return sys.stderr if stream is None else stream
+
+
+wsgi_errors_stream = cast(TextIO, Proxy("wsgi_errors_stream", _errors_here))
+"""``wsgi.errors`` of a request that came through ``app.wsgi_app``, which is the server's log;
+of a test's request its ``errors_stream``. ``sys.stderr`` everywhere else."""
+
+default_handler = logging.StreamHandler(wsgi_errors_stream)
+"""Writes to :data:`wsgi_errors_stream` where nobody has configured logging."""
 default_handler.setFormatter(
     logging.Formatter("[%(asctime)s] %(levelname)s in %(module)s: %(message)s")
 )

@@ -14,10 +14,10 @@ from pathlib import Path
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors"),
     (
-        *("proxies", "http", "datastructures", "registry", "packages", "hosts", "logs"),
+        *("proxies", "http", "datastructures", "registry", "packages", "hosts"),
         *("security", "timeouts", "stopping", "elsewhere"),
     ),
-    ("concurrency", "config", "signals", "headers", "json", "converters"),
+    ("concurrency", "config", "signals", "headers", "json", "converters", "logs"),
     ("conditional", "rules", "forwarding", "fields", "streams", "decorators", "parts"),
     ("responses", "matching"),
     ("exceptions", "uploads", "events"),

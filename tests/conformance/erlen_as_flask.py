@@ -53,6 +53,14 @@ class Flask(erlen.Erlen):
     app_ctx_globals_class = Globals
     test_client = erlen.Erlen.sync_test_client
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        theirs = vars(cls).get("log_exception")
+        if theirs is not None:
+            cls.log_exception = lambda self, error, context: theirs(  # type: ignore[method-assign]
+                self, (type(error), error, error.__traceback__)
+            )
+        super().__init_subclass__(**options)
+
     def run(self, host: Any = None, port: Any = None, debug: Any = None, **options: Any) -> None:
         if "use_reloader" in options:
             options["reload"] = options.pop("use_reloader")
@@ -181,7 +189,6 @@ module(
     "flask.logging",
     logs,
     has_level_handler=logs._has_handler,
-    wsgi_errors_stream=absent("wsgi_errors_stream"),
 )
 module("flask.sessions", sessions)
 module("flask.signals", signals)

@@ -25,6 +25,7 @@ from erlen import (
     sync,
     url_for,
 )
+from erlen.errors import SetupTypeError
 from erlen.exceptions import Aborter, Forbidden, NotFound
 from erlen.json import JSONProvider
 from erlen.templating.environment import Environment
@@ -107,6 +108,18 @@ def test_a_subclass_logs_exceptions_its_own_way():
 
     assert app.sync_test_client().get("/fails").status_code == 500
     assert logged == [(ZeroDivisionError, "/fails")]
+
+
+def test_a_subclass_that_logs_exceptions_as_in_flask_is_told_what_it_gets():
+    with pytest.raises(SetupTypeError) as caught:
+
+        class Mine(Erlen):
+            def log_exception(self, exc_info):
+                pass
+
+    assert "log_exception' (test_flask_rows.py:" in str(caught.value)
+    assert "(self, exc_info)" in str(caught.value)
+    assert "def log_exception(self, error, context)" in str(caught.value)
 
 
 def test_a_code_of_ones_own_can_be_aborted_with():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import logging
 import os
 import sqlite3
 import subprocess
@@ -18,7 +19,15 @@ from wsgiref.validate import validator
 import pytest
 from starlette.background import BackgroundTask
 
-from erlen import Erlen, Response, g, request, stream_with_context, sync
+from erlen import (
+    Erlen,
+    Response,
+    copy_current_request_context,
+    g,
+    request,
+    stream_with_context,
+    sync,
+)
 from erlen.wsgi import WSGIMount
 
 
@@ -170,6 +179,90 @@ def test_an_error_is_an_error_page_otherwise(app, server):
     server.ask()
 
     assert server.status == "500 Internal Server Error"
+
+
+def unconfigure_logging(monkeypatch):
+    """Have logging as it is where nobody has configured it: pytest has, for its tests."""
+    for name in ("outside", "outer"):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
+        monkeypatch.setattr(logging.getLogger(name), "propagate", False)
+
+
+def test_what_is_logged_in_a_request_goes_to_the_errors_of_its_server(
+    app, server, capsys, monkeypatch
+):
+    unconfigure_logging(monkeypatch)
+    log = io.StringIO()
+
+    @app.get("/<colour>")
+    async def index(colour):
+        app.logger.error("said by %s", colour)
+        raise LookupError(colour)
+
+    @app.before_request
+    def hook():
+        app.logger.error("a hook")
+
+    server.ask("/ada", **{"wsgi.errors": log})
+
+    text = log.getvalue()
+    assert "ERROR in test_wsgi_outside: a hook\n" in text
+    assert "ERROR in test_wsgi_outside: said by ada\n" in text
+    assert "Exception on /ada [GET]\n" in text
+    assert "LookupError: ada\n" in text
+    assert capsys.readouterr().err == ""
+
+
+def test_an_error_of_middleware_goes_to_the_errors_of_the_server(app, server, monkeypatch):
+    unconfigure_logging(monkeypatch)
+    log = io.StringIO()
+
+    def failing(inner):
+        async def fail(scope, receive, send):
+            if scope["type"] == "http":
+                raise LookupError("broken")
+            await inner(scope, receive, send)
+
+        return fail
+
+    app.add_middleware(failing)
+
+    server.ask("/", **{"wsgi.errors": log})
+
+    assert server.status == "500 Internal Server Error"
+    assert "Exception on / [GET]\n" in log.getvalue()
+
+
+def test_what_is_logged_after_a_request_goes_to_stderr(app, server, monkeypatch):
+    unconfigure_logging(monkeypatch)
+    log, stderr, kept = io.StringIO(), io.StringIO(), []
+
+    @app.get("/")
+    async def index():
+        kept.append(copy_current_request_context(lambda: app.logger.error("late")))
+        return ""
+
+    server.ask("/", **{"wsgi.errors": log})
+    monkeypatch.setattr(sys, "stderr", stderr)
+    kept[0]()
+
+    assert log.getvalue() == ""
+    assert stderr.getvalue().endswith("late\n")
+
+
+def test_a_gateway_inside_logs_through_the_app_around_it(app, monkeypatch):
+    unconfigure_logging(monkeypatch)
+    outer, log = Erlen("outer"), io.StringIO()
+    outer.mount("/in", WSGIMount(app.wsgi_app))
+
+    @app.get("/")
+    async def index():
+        app.logger.error("from inside")
+        return ""
+
+    outer.sync_test_client().get("/in/", errors_stream=log)
+
+    assert log.getvalue().count("from inside") == 1
 
 
 def test_an_error_in_the_middle_of_a_stream_reaches_the_server(app, server):

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
 import logging
+import logging.config
 
 import pytest
 
-from erlen.logs import default_handler, logger_named, printable
+from erlen import Erlen
+from erlen.logs import default_handler, logger_named, printable, wsgi_errors_stream
 
 
 @pytest.fixture
@@ -33,6 +36,21 @@ def test_in_debug_mode_everything_is_logged_unless_a_level_is_set(name):
 
     logging.getLogger(name).setLevel(logging.ERROR)
     assert logger_named(name, debug=True).level == logging.ERROR
+
+
+def test_a_handler_of_ones_own_may_write_where_the_default_one_does(name, capsys):
+    stream = logging.config.DictConfigurator({}).convert("ext://erlen.logs.wsgi_errors_stream")
+    handler = logging.StreamHandler(stream)
+    app, log = Erlen(__name__), io.StringIO()
+    logging.getLogger(name).propagate = False
+    logging.getLogger(name).addHandler(handler)
+
+    with app.test_request_context("/", errors_stream=log):
+        logging.getLogger(name).error("in a request")
+    logging.getLogger(name).error("outside")
+
+    assert (log.getvalue(), capsys.readouterr().err) == ("in a request\n", "outside\n")
+    assert handler.stream is wsgi_errors_stream
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def untouched():
         ({"key": __file__}, "A private key alone is not enough for https: pass cert too."),
         ({"cert": "no.pem"}, "The file of the certificate does not exist: 'no.pem'."),
         ({"cert": __file__, "key": "no"}, "The file of the private key does not exist: 'no'."),
+        ({"cert": logging.__file__}, "There is no private key in the file of the certificate: '"),
         ({"log_level": "loud"}, "The log level is one of critical, error, warning, info,"),
     ],
 )
@@ -288,7 +289,7 @@ def test_a_certificate_that_is_none_is_refused(tmp_path):
     file.write_text("no certificate")
 
     with pytest.raises(ListenError) as caught:
-        listen(Settings(cert=str(file), port=0))
+        listen(Settings(cert=str(file), key=str(file), port=0))
 
     assert "cannot be used for https" in str(caught.value)
 
@@ -311,6 +312,15 @@ def test_a_certificate_makes_it_https(listening, certificate):
     cert, key = certificate
 
     sockets, settings = listening(cert=cert, key=key)
+
+    assert urls_of(sockets, settings)[0].startswith("https://127.0.0.1:")
+
+
+def test_a_certificate_is_enough_if_its_key_is_in_the_same_file(listening, certificate, tmp_path):
+    both = tmp_path / "both.pem"
+    both.write_text("".join(Path(file).read_text() for file in certificate))
+
+    sockets, settings = listening(cert=str(both))
 
     assert urls_of(sockets, settings)[0].startswith("https://127.0.0.1:")
 
@@ -1644,6 +1654,7 @@ def erlen(*args):
         (["--port", "70000"], "70000 is not in the range"),
         (["--log-level", "loud"], "'loud' is not one of 'critical'"),
         (["--cert", "no.pem"], "File 'no.pem' does not exist"),
+        (["--cert", logging.__file__], "There is no private key in the file of the certificate"),
     ],
 )
 def test_the_command_refuses_what_cannot_work(shop, args, message):

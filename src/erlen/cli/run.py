@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +50,7 @@ class _Certificate(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, ``"adhoc"`` or the context."""
         if value == ADHOC or os.path.exists(value):
-            path: Any = value if value == ADHOC else super().convert(value, param, ctx)
-            _checked(lambda: Settings(cert=path), param, ctx)
-            return path
+            return value if value == ADHOC else super().convert(value, param, ctx)
         found = _imported(value)
         if found is None:
             self.fail(
@@ -80,20 +77,13 @@ def _imported(name: str) -> Any:
 
 
 def _go_together(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-    """Refuse a private key that does not go with the certificate."""
-    if value is not None:
-        cert = context.params.get("cert")
-        _checked(lambda: Settings(cert=cert, key=value), parameter, context)
-    return value
-
-
-def _checked(
-    make: Callable[[], Settings], parameter: click.Parameter | None, context: click.Context | None
-) -> None:
+    """Refuse a private key that does not go with the certificate, and one that is missing."""
+    cert = context.params.get("cert")
     try:
-        make()
+        Settings(cert=cert, key=value)
     except SetupError as error:
         raise click.BadParameter(str(error), ctx=context, param=parameter) from None
+    return value
 
 
 _PATHS = _Paths()

@@ -91,6 +91,11 @@ class Settings:
             for name, file in (("certificate", self.cert), ("private key", self.key)):
                 if file is not None and not os.path.isfile(file):
                     raise SetupValueError(f"The file of the {name} does not exist: {file!r}.")
+            if self.cert is not None and self.key is None and not _has_key(self.cert):
+                raise SetupValueError(
+                    f"There is no private key in the file of the certificate: {self.cert!r}. If it"
+                    " has a file of its own, pass that as key too."
+                )
         if self.log_level is not None and self.log_level not in LOG_LEVELS:
             raise SetupValueError(
                 f"The log level is one of {', '.join(LOG_LEVELS)}, not {self.log_level!r}."
@@ -119,3 +124,9 @@ class Settings:
         if self.graceful_timeout is not None:
             return self.graceful_timeout
         return 0.5 if self.debug or self.reload else 3.0
+
+
+def _has_key(file: str) -> bool:
+    # RFC 7468, 10 and 11, and the older kinds: "RSA PRIVATE KEY", "EC PRIVATE KEY".
+    with open(file, "rb") as opened:
+        return b"PRIVATE KEY-----" in opened.read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Set
 from functools import lru_cache
-from typing import Any, TypeAlias, TypedDict, Unpack, cast
+from typing import Any, TextIO, TypeAlias, TypedDict, Unpack, cast
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import httpx
@@ -43,7 +43,6 @@ _INSTEAD = {
     "environ_overrides": _SCOPE,
     "input_stream": "data= takes a file, or an iterable of either colour",
     "content_length": "headers={'Content-Length': '3'} announces a length",
-    "errors_stream": "what goes to the log is in pytest's caplog",
     "buffered": "a response is whole here; client.stream() gives it piece by piece",
 }
 """What a test written for Flask may say, and what says it here."""
@@ -69,6 +68,7 @@ class OtherOptions(TypedDict, total=False):
     json: Any
     http_version: str | None
     scope_base: Mapping[str, Any] | None
+    errors_stream: TextIO | None
 
 
 class RequestOptions(OtherOptions, total=False):
@@ -107,6 +107,7 @@ def build_request(
     auth: tuple[str, str] | Authorization | None = None,
     http_version: str | None = None,
     scope_base: Mapping[str, Any] | None = None,
+    errors_stream: TextIO | None = None,
     **body: Any,
 ) -> httpx.Request:
     """Return the request that a client of *app* would send.
@@ -114,8 +115,9 @@ def build_request(
     *path* is below the root of the app, with or without a query, or a whole URL. *base_url*
     says where the app is, else ``SERVER_NAME``, ``APPLICATION_ROOT`` and
     ``PREFERRED_URL_SCHEME`` do, and *subdomain*, *url_scheme* (or *scheme*) and *root_path*
-    change a part of that. *scope_base* is set in the ASGI scope as it is. *body* is one of
-    ``data``, ``json``, or ``form`` and ``files``; *method* stays what it is with a body.
+    change a part of that. *scope_base* is set in the ASGI scope as it is. To *errors_stream* goes
+    what is logged without a configuration. *body* is one of ``data``, ``json``, or ``form`` and
+    ``files``; *method* stays what it is with a body.
 
     :raises SetupAssertionError: for *base_url* with *subdomain* or *url_scheme*.
     :raises TypeError: if the body is given twice, or is of an impossible type.
@@ -138,6 +140,8 @@ def build_request(
     extra: dict[str, Any] = {"root_path": root, **(scope_base or {})}
     if http_version is not None:
         extra["http_version"] = http_version
+    if errors_stream is not None:
+        extra["erlen.errors"] = errors_stream
     return httpx.Request(
         method,
         _parsed(f"{origin}{target}"),

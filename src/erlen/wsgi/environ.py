@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
+from ..proxies import current
 from ..routes import route_path
 from ..typing import Scope
 
@@ -132,6 +133,7 @@ class ErrorLog(io.TextIOBase):
 
     def __init__(self, app: _HasLogger) -> None:
         self._app = app
+        self._context = current.get()
         self._pending: list[str] = []
 
     def writable(self) -> bool:
@@ -149,5 +151,13 @@ class ErrorLog(io.TextIOBase):
         """Log what was written since the last time."""
         text = "".join(self._pending).rstrip()
         self._pending.clear()
-        if text:
+        if not text:
+            return
+        # WHY: an app of ours inside writes here what it logs; in its context that would come
+        # back to here.
+        inner = current.get()
+        current.set(self._context)
+        try:
             self._app.logger.error("%s", text)
+        finally:
+            current.set(inner)

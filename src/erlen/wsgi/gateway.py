@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from asyncio import AbstractEventLoop
 from collections import deque
@@ -14,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from ..app import App
 from ..concurrency import Owner
+from ..proxies import Proxy
 from ..typing import Message
 from .bodies import AHEAD
 from .calling import HOP_BY_HOP, StartResponse
@@ -290,6 +292,8 @@ class Exchange:
     async def _serve(self) -> None:
         try:
             scope = scope_of(self._environ)
+            if self._environ.get("wsgi.errors") is not None:
+                scope["erlen.errors"] = Proxy("wsgi.errors", self._errors)
             scope["state"] = dict(await self._process.started(self._app))
             if self._lends:
                 scope["erlen.owner"] = self._owner
@@ -301,6 +305,11 @@ class Exchange:
         finally:
             self._over = True
             self._owner.post(self._arrived)
+
+    def _errors(self) -> Any:
+        """Return the stream of the server, which is its own again after the request."""
+        returned = self._over or self._owner.gone
+        return sys.stderr if returned else self._environ["wsgi.errors"]
 
     async def _receive(self) -> Message:
         if self._first is not None:
