@@ -90,6 +90,7 @@ def docs(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     """Run the tests of every example, as somebody who copied its folder would."""
     install(session, "test")
+    session.install("flask[async]>=3.1", "flask-login>=0.6.3")  # examples/from_flask
     root = Path("examples")
     folders = sorted(path for path in root.glob("*/") if any(path.rglob("*.py")))
     if not folders and not any(root.glob("test_*.py")):
