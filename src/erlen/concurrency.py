@@ -94,13 +94,15 @@ class Pending(Generic[T]):
     """A value that has to be awaited, and says so when it is used without ``await``.
 
     *start* makes the coroutine; nothing runs, and nothing warns, before the ``await``.
+    *advice* is what to write where ``await`` in front of it is not the answer.
     """
 
-    __slots__ = ("__name", "__start")
+    __slots__ = ("__advice", "__name", "__start")
 
-    def __init__(self, name: str, start: Callable[[], Awaitable[T]]) -> None:
+    def __init__(self, name: str, start: Callable[[], Awaitable[T]], advice: str = "") -> None:
         self.__name = name
         self.__start = start
+        self.__advice = advice
 
     def __await__(self) -> Generator[Any, None, T]:
         return self.__start().__await__()
@@ -118,6 +120,8 @@ class Pending(Generic[T]):
             file = frame.f_code.co_filename.replace("\\", "/").rsplit("/", 1)[-1]
             where = f" (async def, {file}:{frame.f_lineno})"
         call = self.__name
+        if self.__advice:
+            raise TypeError(f"{call}{where.replace('async def, ', '')} {self.__advice}")
         variable = call.split("(")[0].rsplit(".", 1)[-1].removeprefix("get_")
         raise TypeError(f"{call} must be awaited here{where}: {variable} = await {call}")
 

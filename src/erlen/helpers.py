@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast, overload
 
 from . import templating, urls
+from .concurrency import Pending, wait_for
 from .context import MISSING_APP
 from .errors import ContextError
 from .exceptions import abort as default_abort
@@ -127,12 +128,49 @@ def url_to(view: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> URL:
 def make_response(*args: Any) -> Response:
     """Return the response that a view would lead to that returned *args*.
 
-    Without arguments it is empty.
+    Without arguments it is empty. What an ``async def`` view returned, called by a ``def``
+    decorator, is waited for in a worker thread. On the loop it cannot be, and the response is
+    not there yet: it may be returned, and to change it is a ``TypeError`` that says how.
     """
-    app = context_here(MISSING_APP).app
+    context = context_here(MISSING_APP)
+    app = context.app
     value: Any = args[0] if len(args) == 1 else args or ""
+    if hasattr(value, "__await__"):
+
+        async def later() -> Response:
+            response: Response = app.make_response(await value)
+            return response
+
+        return cast(Response, Unawaited(value, later)) if context.on_its_loop else wait_for(later)
     response: Response = app.make_response(value)
     return response
+
+
+class Unawaited(Pending[Response]):
+    """The response of a view that nobody has awaited: it can be returned, and that is all."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any, start: Callable[[], Awaitable[Response]]) -> None:
+        super().__init__("make_response(...)", start, _AFTERWARDS)
+        self._value = value
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if inspect.iscoroutine(self._value) and not name.startswith("__"):
+            self._value.close()  # it is refused here and now, not warned of later
+        super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            self.__getattr__(name)
+        super().__setattr__(name, value)
+
+
+_AFTERWARDS = (
+    "was given what an async def view returned, and nobody has awaited that: there is no response"
+    " yet. A decorator for views of both colours changes it in @after_this_request; one for async"
+    " def views is async def itself: response = make_response(await view(...))"
+)
 
 
 def jsonify(*args: Any, **kwargs: Any) -> Response:

@@ -202,17 +202,88 @@ async def test_a_decorator_that_changes_the_response_asks_for_it_with_after_this
     assert (response.json["name"], response.headers["X-Changed"]) == ("tea", "yes")
 
 
-async def test_a_decorator_that_takes_a_coroutine_for_a_result_is_told_so():
-    def uncached(view):
+def stamping(view):
+    """As it stands in many Flask apps: it makes the response of a view, and changes it."""
+
+    @functools.wraps(view)
+    def stamped(*args, **kwargs):
+        response = make_response(view(*args, **kwargs))
+        response.headers["X-Stamp"] = "yes"
+        return response
+
+    return stamped
+
+
+def unwrapped(view):
+    def hidden(**kwargs):
+        return stamping(view)(**kwargs)
+
+    hidden.__name__ = view.__name__
+    return hidden
+
+
+@pytest.mark.parametrize(
+    ("decorator", "view"),
+    [(stamping, def_view), (unwrapped, def_view), (unwrapped, async_view)],
+)
+async def test_a_response_that_a_def_decorator_makes_in_a_thread_can_be_changed(decorator, view):
+    app = Erlen("decorated")
+    app.post("/<name>")(decorator(view))
+
+    response = await app.test_client().post("/tea", data={"x": "1"})
+
+    assert response.json["form"] == "1"
+    assert response.headers["x-stamp"] == "yes"
+
+
+async def test_a_response_of_an_async_view_that_a_def_decorator_only_makes_is_served():
+    app = Erlen("decorated")
+
+    def making(view):
         @functools.wraps(view)
-        def wrapper(*args, **kwargs):
-            return make_response(view(*args, **kwargs))
+        def made(**kwargs):
+            return make_response(view(**kwargs))
 
-        return wrapper
+        return made
 
+    app.post("/<name>")(making(async_view))
+
+    response = await app.test_client().post("/tea", data={"x": "1"})
+
+    assert response.json == {"name": "tea", "user": None, "form": "1"}
+
+
+def change_header(response):
+    response.headers["X-Stamp"] = "yes"
+
+
+def change_status(response):
+    response.status_code = 201
+
+
+@pytest.mark.parametrize("change", [change_header, change_status])
+async def test_a_response_that_nobody_awaited_says_how_to_change_it(change):
     app = Erlen("decorated")
     app.testing = True
-    app.add_url_rule("/<name>", "view", uncached(async_view))
 
-    with pytest.raises(TypeError, match="Is an 'await' missing"):
-        await app.test_client().get("/tea")
+    def changing(view):
+        @functools.wraps(view)
+        def changed():
+            response = make_response(view())
+            change(response)
+            return response
+
+        return changed
+
+    @app.get("/")
+    @changing
+    async def view():
+        return "never seen"
+
+    with pytest.raises(TypeError) as caught:
+        await app.test_client().get("/")
+
+    text = str(caught.value)
+    assert text.startswith("make_response(...) (test_decorated.py:")
+    assert "@after_this_request" in text
+    assert "response = make_response(await view(...))" in text
