@@ -520,7 +520,7 @@ class App(Registrar, Starlette):
 
     def make_request(self, context: Context[Any]) -> Request:
         """Return the request of *context*."""
-        rule = context.rule
+        rule = getattr(context.route, "url_rule", None)
         request = self.request_class(
             context.scope,
             context.receive,

@@ -92,14 +92,12 @@ def entrance(*, guarded: bool) -> ASGIApp:
                 return await _serve_other(app, kind, scope, receive, send)
             if not app.frozen:
                 app.begin()
-            if app.hops is not None:
-                forward(scope, app.hops)
-            if "app_root_path" in scope:
-                # Somebody mounted this app; what is mounted here in turn builds its URLs here.
-                scope["app_root_path"] = scope.get("root_path", "")
-            if type(scope.get("headers")) is not list:
-                # Any iterable will do, and it is read again.
-                scope["headers"] = list(scope.get("headers") or ())
+            if (
+                app.hops is not None
+                or "app_root_path" in scope
+                or type(scope.get("headers")) is not list
+            ):
+                _prepare(app, scope)
             router = app.router
             route: Any
             params: dict[str, Any]
@@ -158,6 +156,18 @@ def entrance(*, guarded: bool) -> ASGIApp:
         return None
 
     return serve
+
+
+def _prepare(app: Any, scope: Scope) -> None:
+    """Make of an unusual *scope* a usual one."""
+    if app.hops is not None:
+        forward(scope, app.hops)
+    if "app_root_path" in scope:
+        # Somebody mounted this app; what is mounted here in turn builds its URLs from here.
+        scope["app_root_path"] = scope.get("root_path", "")
+    if type(scope.get("headers")) is not list:
+        # Any iterable will do, and it is read again.
+        scope["headers"] = list(scope.get("headers") or ())
 
 
 async def _serve_other(app: Any, kind: str, scope: Scope, receive: Receive, send: Send) -> None:

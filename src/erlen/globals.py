@@ -45,10 +45,13 @@ def context_here(message: str = MISSING_REQUEST) -> Context[Any]:
 def current_request() -> Request:
     """Return the request itself, for code that keeps it or compares it."""
     context: Context[Any] = _current.get() or context_here()
-    connection: Request | None = context.connection
-    if connection is None or context.closed or context.kind != "http":
-        return context.request  # it is made now, or there is none
-    return connection
+    # PERF: what context.request does, in fewer steps; where there is no request, that says why.
+    if context.closed or context.kind != "http":
+        return context.request
+    if context.connection is None:
+        context.connection = context.app.make_request(context)
+    request: Request = context.connection
+    return request
 
 
 def current_websocket() -> WebSocket:

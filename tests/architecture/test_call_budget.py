@@ -22,15 +22,15 @@ BUDGET = 12
 BUDGETS = {
     "json": 8,
     "path parameter": 9,
-    "query": 21,
-    "header": 20,
-    "cookie": 26,
-    "json body": 63,
-    "form": 81,
+    "query": 18,
+    "header": 17,
+    "cookie": 23,
+    "json body": 60,
+    "form": 78,
     "hooks": 21,
     "missing": 66,
     "error handler": 23,
-    "session": 85,
+    "session": 84,
 }
 """The calls that a request of each kind may cost."""
 
