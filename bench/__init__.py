@@ -1,4 +1,4 @@
 """What Erlen costs beside other frameworks: ``python -m bench --help`` says how to ask.
 
-``forms``, ``routing`` and ``templating`` are programs of their own, for one part of Erlen each.
+``forms``, ``pool``, ``routing`` and ``templating`` are programs of their own, for one part each.
 """

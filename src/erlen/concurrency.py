@@ -163,72 +163,99 @@ class PoolFull(Exception):
     """No thread is free and as many requests wait for one as may."""
 
 
-class _Job:
-    """One call on its way through a thread and back."""
+class _Job(Future[Any]):
+    """One call on its way through a thread and back: to be awaited by whoever wants it.
 
-    __slots__ = ("call", "done", "early", "error", "future", "result", "started", "taken")
+    A cancel waits for the thread, because nothing may be torn down under one that runs. A call
+    that no thread has taken yet is dropped; a coroutine that the thread waits for is cancelled.
+    """
 
-    def __init__(self, call: Callable[..., Any], future: Future[Any], early: bool) -> None:
-        self.call = call
-        self.early = early
-        self.future = future
-        self.started = False
-        self.taken: SimpleQueue[bool] = SimpleQueue()
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.done = False
+    # PERF: attributes with defaults here, and no __init__ of our own: 0.5 us of each hop.
+    call: Callable[..., Any]
+    served: Any = None
+    """The context of the request whose call this is."""
+    line: deque[_Job] | None = None
+    """Where it waits for a thread; ``None``: a thread has it."""
+    early = False
+    value: Any = None
+    error: BaseException | None = None
+    _unwanted = False
+    _message: Any = None
+    _taken: SimpleQueue[bool] | None = None
+    _end: Future[None] | None = None
 
     def run(self) -> None:
         """Make the call, in whatever thread this is."""
         try:
-            self.result = self.call(self.hand_over) if self.early else self.call()
+            self.value = self.call(self._hand_over) if self.early else self.call()
         except BaseException as error:
             self.error = error
+            del self  # this frame is in the traceback of the error
 
-    def hand_over(self, result: Any) -> bool:
+    def _hand_over(self, result: Any) -> bool:
         """Deliver *result* while the call goes on; false if nobody waits for it any more."""
-        self.future.get_loop().call_soon_threadsafe(self._deliver_early, result)
-        return self.taken.get()
+        taken = self._taken = SimpleQueue()
+        self.get_loop().call_soon_threadsafe(self._deliver_early, result)
+        return taken.get()
 
     def _deliver_early(self, result: Any) -> None:
-        if not self.future.done():
-            self.future.set_result(result)
+        if self._unwanted or self.done():
+            cast("SimpleQueue[bool]", self._taken).put(False)
+        else:
+            self.set_result(result)
 
     def deliver(self) -> None:
         """Hand the outcome to whoever awaits it; on the loop."""
-        self.done = True
-        if self.future.done():
+        error, self.error = self.error, None
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
+        if self.done():
             return
-        if self.error is None:
-            self.future.set_result(self.result)
-        elif isinstance(self.error, StopIteration):
+        if self._unwanted:
+            super().cancel(self._message)
+        elif error is None:
+            self.set_result(self.value)
+        elif isinstance(error, StopIteration):
             # A future refuses a bare StopIteration, as a coroutine does.
-            self.future.set_exception(RuntimeError("a def step raised StopIteration"))
+            self.set_exception(RuntimeError("a def step raised StopIteration"))
         else:
-            self.future.set_exception(self.error)
+            self.set_exception(error)
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Drop the call, or note that it is not wanted and let its thread finish."""
+        if self.line is not None:
+            self.line.remove(self)
+            self.line = None
+            return super().cancel(msg)
+        if self.done() or _is_forsaken(self.served):
+            return super().cancel(msg)
+        self._unwanted, self._message = True, msg
+        interrupt(self.served)
+        return True
 
     async def outcome(self) -> Any:
-        """Wait for the call; when cancelled, wait all the same and then be cancelled.
-
-        Nothing may be torn down under a running thread. A call that no thread has taken
-        yet is dropped; a coroutine that the thread waits for is cancelled.
-        """
+        """Wait for a result that may come early, and tell the thread whether it was taken."""
         try:
-            result = await self.future
-            self.taken.put(True)
-            return result
-        except CancelledError:
-            self.taken.put(False)
-            interrupt()
-            while self.started and not self.done and not _is_forsaken():
-                self.future = asyncio.get_running_loop().create_future()
-                try:
-                    await self.future
-                except CancelledError:
-                    interrupt()
-                except BaseException:
-                    break
+            result = await self
+        except BaseException as error:
+            if self._taken is not None:
+                self._taken.put(False)
+                if isinstance(error, CancelledError) and not self.cancelled():
+                    await self._until_over()
             raise
+        if self._taken is not None:
+            self._taken.put(True)
+        return result
+
+    async def _until_over(self) -> None:
+        """Wait for the thread, after a cancel that came between its result and its end."""
+        interrupt(self.served)
+        self._end = self.get_loop().create_future()
+        while not (self._end.done() or _is_forsaken(self.served)):
+            try:
+                await asyncio.shield(self._end)
+            except CancelledError:
+                interrupt(self.served)
 
 
 class WorkerPool:
@@ -256,45 +283,50 @@ class WorkerPool:
         self._shrinking: asyncio.TimerHandle | None = None
         self._members: set[threading.Thread] = set()
 
-    async def run(
+    def run(
         self, call: Callable[..., T], *, admitted: bool = False, early: bool = False
-    ) -> T:
-        """Make *call* in a thread and return what it returns.
+    ) -> Awaitable[T]:
+        """Make *call* in a thread; to await what it returns.
 
         An *admitted* call never queues: it gets a free thread or an extra one. With *early*
         the call is given a function that hands over the result before the call is over.
 
         :raises PoolFull: if every thread is busy and the queue is full.
         """
-        job = _Job(call, self._loop.create_future(), early)
+        job = _Job(loop=self._loop)
+        job.call, job.early, job.served = call, early, current.get()
         if admitted or self.busy < self.size:
             self._start(job)
         elif len(self._waiting) < self.queue:
+            job.line = self._waiting
             self._waiting.append(job)
         else:
             raise PoolFull(
                 f"All {self.size} threads (SYNC_WORKERS) are busy and {self.queue} requests"
                 " (SYNC_QUEUE) already wait for one."
             )
-        try:
-            return cast(T, await job.outcome())
-        finally:
-            if not job.started:  # cancelled: its place in the queue is free
-                self._waiting.remove(job)
+        return job.outcome() if early else job
 
     def _start(self, job: _Job) -> None:
-        if self.busy == self.threads:
+        if self.busy >= self.threads:
             self._grow()
-        job.started = True
+        job.line = None
         self.busy += 1
-        self._peak = max(self._peak, self.busy)
+        if self.busy > self._peak:
+            self._peak = self.busy
         self._inbox.put(job)
 
     def _grow(self) -> None:
-        self.threads += 1
+        """Start one more thread; if the system has none left, those that there are have to do."""
         thread = threading.Thread(target=self._work, name="erlen-worker", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not self.threads:
+                raise PoolFull(f"No thread could be started: {error}.") from error
+            return
+        self.threads += 1
         self._members.add(thread)
-        thread.start()
         if self._shrinking is None:
             self._shrink_later()
 
@@ -451,17 +483,12 @@ class Owner:
         """Let the owning thread make *call* as soon as it waits; from any thread."""
         self._inbox.put(call)
 
-    async def call(self, call: Callable[..., T], *, early: bool = False) -> T:
-        """Let the owning thread make *call* and return what it returns; on the loop."""
-        job = _Job(call, self.loop.create_future(), early)
-        job.started = True
-
-        def run() -> None:
-            job.run()
-            self.loop.call_soon_threadsafe(job.deliver)
-
-        self._inbox.put(run)
-        return cast(T, await job.outcome())
+    def call(self, call: Callable[..., T], *, early: bool = False) -> Awaitable[T]:
+        """Let the owning thread make *call*; to await what it returns; on the loop."""
+        job = _Job(loop=self.loop)
+        job.call, job.early, job.served = call, early, current.get()
+        self._inbox.put(functools.partial(_run_here, job, self.loop))
+        return job.outcome() if early else job
 
 
 class Relay(AsyncIterator[Any]):
@@ -558,32 +585,39 @@ class Relay(AsyncIterator[Any]):
     async def aclose(self) -> None:
         """Stop the generator and wait until its thread is done, also when cancelled."""
         self.stop()
+        served = current.get()
         cancelled: CancelledError | None = None
         if not self._exhausted:
-            interrupt()
-        while not self._finished.is_set() and not _is_forsaken():
+            interrupt(served)
+        while not self._finished.is_set() and not _is_forsaken(served):
             try:
                 await self._finished.wait()
             except CancelledError as error:
                 cancelled = error
-                interrupt()
+                interrupt(served)
         if cancelled is not None:
             raise cancelled
 
 
-def interrupt() -> None:
-    """Cancel what the thread of this request waits for; on the loop.
+def interrupt(served: Any) -> None:
+    """Cancel what the thread of the request *served* waits for; on the loop.
 
     A thread itself cannot be cancelled. It goes on, with a ``CancelledError`` where it waited.
     """
-    owner: Owner | None = getattr(current.get(), "owner", None)
+    owner: Owner | None = getattr(served, "owner", None)
     if owner is not None:
         owner.interrupt()
 
 
-def _is_forsaken() -> bool:
-    """Say whether nobody waits any more for the threads of this request."""
-    return getattr(current.get(), "forsaken", False)
+def _is_forsaken(served: Any) -> bool:
+    """Say whether nobody waits any more for the threads of the request *served*."""
+    return getattr(served, "forsaken", False)
+
+
+def _run_here(job: _Job, loop: AbstractEventLoop) -> None:
+    """Make the call of *job* in a thread that waits."""
+    job.run()
+    loop.call_soon_threadsafe(job.deliver)
 
 
 def _nothing() -> None:

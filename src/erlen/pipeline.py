@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from inspect import isawaitable
 from typing import Any, Protocol, TypeAlias, cast
 
 from .binding import Binding, InOwner, OnLoop, Step, hop
-from .concurrency import Relay, drive, is_async
+from .concurrency import Relay, drive, is_async, wait_for
 from .context import Context
 from .deadlines import in_time, thread_in_time
 from .errors import SetupError
@@ -16,7 +18,7 @@ from .flow import Flow, FlowApp, blueprint_of
 from .registry import Inline, Rule
 from .requests import Request
 from .responses import RawHeaders, Response
-from .results import Foreign
+from .results import Foreign, Plain
 from .signals import (
     appcontext_popped,
     appcontext_pushed,
@@ -81,7 +83,10 @@ class Pipelines:
         if not is_async(view) or (flow.takes_thread and getattr(view, "is_brief", False)):
             prefetch = not rule.options.get("stream_body")
             step = _with_params(view, InOwner())
-            return self._owned(rule.endpoint, step, prefetch=prefetch, seconds=seconds)
+            full = self._owned(rule.endpoint, step, prefetch=prefetch, seconds=seconds)
+            if is_async(view) or flow.surrounds or seconds is not None:
+                return full
+            return self._brief(rule.endpoint, view, full)
         if seconds is not None:
             return _served(flow, in_time(flow, _with_params(view), seconds))
         if inspect.iscoroutinefunction(view) and not flow.surrounds:
@@ -128,6 +133,12 @@ class Pipelines:
             prefetch=prefetch,
             seconds=seconds,
         )
+
+    def _brief(self, endpoint: str, view: Callable[..., Any], full: Handler) -> Handler:
+        """Return the handler of a ``def`` view that nothing surrounds."""
+        plain = {} if self._app.converts_itself else self._app.results.plain()
+        loop_flow, flow = self.flow(endpoint, OnLoop()), self.flow(endpoint, InOwner())
+        return _brief(loop_flow, flow, view, plain, full)
 
 
 # -- views as steps ------------------------------------------------------------------------
@@ -289,7 +300,8 @@ def _owned(
             if response is None:
                 if prefetch:
                     await _prefetch(context)
-                answering = _in_owner(context, loop_flow, flow, view, ahead)
+                thread = _InThread(context, flow, view, flow.before[ahead:], first=ahead == 0)
+                answering = thread.answer(loop_flow, thread.run)
                 if seconds is None:
                     response = await answering
                 else:
@@ -309,6 +321,86 @@ def _owned(
     return owned
 
 
+def _brief(
+    loop_flow: Flow,
+    flow: Flow,
+    view: Callable[..., Any],
+    plain: Mapping[type[Any], Callable[[Any], Plain]],
+    full: Handler,
+) -> Handler:
+    """Compile the pipeline of a ``def`` view that nothing surrounds.
+
+    PERF: for a plain answer it does in the thread what ``_owned`` does, without driving the
+    steps that are not there (bench/pool.py). Whatever is unusual goes the long way: ahead of
+    the view to *full*, and from the outcome of the view on with the steps of ``_InThread``.
+    """
+
+    async def brief(context: Context[Any]) -> None:
+        if (
+            request_started.receivers
+            or request_finished.receivers
+            or appcontext_pushed.receivers
+            or "erlen.keep" in context.scope
+            or not _BODIES.isdisjoint([name for name, _ in context.scope["headers"]])
+        ):
+            return await full(context)
+        failure: BaseException | None = None
+        thread = _InThread(context, flow, _Outcome(), ())
+        try:
+            answer = await thread.answer(loop_flow, partial(thread.run_brief, view, plain))
+            if answer.__class__ is tuple:
+                await _send_plain(context, *answer)
+            else:
+                await loop_flow.send(context, answer)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if not (context.torn_down or context.forsaken):
+                await hop(context, lambda: drive(flow.teardown(context, failure)))
+        return None
+
+    return brief
+
+
+_BODIES = frozenset({b"content-length", b"transfer-encoding"})
+"""What announces a body."""
+
+
+class _Outcome:
+    """What a view has returned or raised already, as a step."""
+
+    __slots__ = ("error", "value")
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    async def __call__(self, context: Context[Any]) -> Any:
+        error, self.error = self.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+        value, self.value = self.value, None
+        return wait_for(_awaited, value) if isawaitable(value) else value
+
+
+async def _send_plain(context: Context[Any], headers: RawHeaders, body: bytes) -> None:
+    """Send a 200 that no step has to see."""
+    scope, send = context.scope, context.send
+    scope["erlen.sent"] = "http.response.start"
+    if scope["method"] == "HEAD":
+        body = b""
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+    except OSError:
+        if not tells_departure(scope):
+            raise
+
+
 async def _prefetch(context: Context[Any]) -> None:
     """Read the body before the view takes a thread; an error waits for the first access."""
     request: Request = context.request
@@ -319,30 +411,89 @@ async def _prefetch(context: Context[Any]) -> None:
             return
 
 
-async def _in_owner(
-    context: Context[Any], loop_flow: Flow, flow: Flow, view: Step, ahead: int
-) -> Response:
-    """Run the ``def`` part of a pipeline in one thread, up to its response.
+class _InThread:
+    """The ``def`` part of one pipeline, which one thread runs up to the response.
 
     A buffered response, or a file, comes back when its teardown is done. A ``def`` generator
     comes back at once as a relay, while the thread goes on to fill it. Another async stream
     comes back before the teardown, which is a second hop.
     """
-    loop = cast(Any, context.loop)
-    begun = False
-    response: Response | None = None
 
-    async def steps(hand: Callable[[Any], bool]) -> Response | None:
-        nonlocal response
+    __slots__ = ("before", "begun", "context", "first", "flow", "response", "view")
+
+    def __init__(
+        self,
+        context: Context[Any],
+        flow: Flow,
+        view: Step,
+        before: Sequence[Step],
+        *,
+        first: bool = True,
+    ) -> None:
+        self.context = context
+        self.flow = flow
+        self.view = view
+        self.before = before
+        self.first = first
+        self.begun = False
+        self.response: Response | None = None
+
+    async def answer(self, loop_flow: Flow, run: Callable[[Callable[[Any], bool]], Any]) -> Any:
+        """Let a thread *run* this, and return what it hands over; on the loop."""
+        try:
+            return await hop(self.context, run, early=True)
+        except HTTPException as error:
+            if self.begun:
+                raise
+            # 503: no thread was free, so not one def step has run.
+            return await loop_flow.rescue(self.context, error)
+        except BaseException:
+            if self.response is not None and not self.context.forsaken:
+                await self.response.aclose()
+            raise
+
+    def run_brief(
+        self,
+        view: Callable[..., Any],
+        plain: Mapping[type[Any], Callable[[Any], Plain]],
+        hand: Callable[[Any], bool],
+    ) -> Response | Plain | None:
+        """Call *view*; lay out its answer, or do all that it takes to make one."""
+        self.begun = True
+        context, outcome = self.context, cast(_Outcome, self.view)
+        context.stage = "view"
+        try:
+            value = view(**cast("dict[str, Any]", context.params))
+            lay_out = plain.get(value.__class__)
+            if lay_out is not None and not context.untidy and not context.forsaken:
+                answer = lay_out(value)
+                if not self.flow.nothing_to_tear_down(context):
+                    drive(self.flow.teardown(context, None))
+                context.closed = context.closed or context.forsaken
+                return answer
+            outcome.value = value
+        except BaseException as error:
+            outcome.error = error
+        return drive(self.steps(hand))
+
+    def run(self, hand: Callable[[Any], bool]) -> Response | None:
+        """Run all steps."""
+        self.begun = True
+        return drive(self.steps(hand))
+
+    async def steps(self, hand: Callable[[Any], bool]) -> Response | None:
+        """Run the steps and the teardown; none of them suspends here."""
+        context, flow = self.context, self.flow
         failure: BaseException | None = None
         relay: Relay | None = None
+        response: Response | None = None
         try:
-            before = flow.before[ahead:]
-            response = await flow.answer(context, view, before, first=ahead == 0)
+            response = await flow.answer(context, self.view, self.before, first=self.first)
+            self.response = response
             stream = cast(Response, response).stream
             own = not isinstance(response, Foreign) and stream is not None
             if own and not isinstance(stream, AsyncIterable):
-                relay = Relay(loop, lent=context.scope.get("erlen.owner"))
+                relay = Relay(cast(Any, context.loop), lent=context.scope.get("erlen.owner"))
                 cast(Response, response).stream = relay
                 if not hand(response):
                     relay.stop()
@@ -363,22 +514,9 @@ async def _in_owner(
                 context.closed = context.closed or context.forsaken
         return response
 
-    def run(hand: Callable[[Any], bool]) -> Response | None:
-        nonlocal begun
-        begun = True
-        return drive(steps(hand))
 
-    try:
-        return cast(Response, await hop(context, run, early=True))
-    except HTTPException as error:
-        if begun:
-            raise
-        # 503: no thread was free, so not one def step has run.
-        return await loop_flow.rescue(context, error)
-    except BaseException:
-        if response is not None and not context.forsaken:
-            await response.aclose()
-        raise
+async def _awaited(value: Awaitable[Any]) -> Any:
+    return await value
 
 
 def _runs_code(response: Response) -> bool:

@@ -185,7 +185,7 @@ async def test_calls_beyond_the_size_wait_in_line(pool):
         running.append(1)
         gate.wait(5)
 
-    tasks = [asyncio.create_task(pool.run(call)) for _ in range(4)]
+    tasks = [asyncio.ensure_future(pool.run(call)) for _ in range(4)]
     while len(running) < 2:
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.02)
@@ -199,7 +199,7 @@ async def test_calls_beyond_the_size_wait_in_line(pool):
 
 async def test_more_calls_than_may_wait_are_refused(pool):
     gate = threading.Event()
-    tasks = [asyncio.create_task(pool.run(gate.wait)) for _ in range(4)]
+    tasks = [asyncio.ensure_future(pool.run(gate.wait)) for _ in range(4)]
     await asyncio.sleep(0.02)
 
     with pytest.raises(PoolFull, match=r"All 2 threads \(SYNC_WORKERS\)"):
@@ -211,7 +211,7 @@ async def test_more_calls_than_may_wait_are_refused(pool):
 
 async def test_an_admitted_call_gets_an_extra_thread(pool):
     gate = threading.Event()
-    tasks = [asyncio.create_task(pool.run(gate.wait)) for _ in range(2)]
+    tasks = [asyncio.ensure_future(pool.run(gate.wait)) for _ in range(2)]
     await asyncio.sleep(0.02)
 
     assert await pool.run(lambda: "through", admitted=True) == "through"
@@ -229,7 +229,7 @@ async def test_a_cancelled_call_waits_for_its_thread(pool):
         gate.wait(5)
         order.append("thread done")
 
-    task = asyncio.create_task(pool.run(call))
+    task = asyncio.ensure_future(pool.run(call))
     await asyncio.sleep(0.02)
     task.cancel()
     await asyncio.sleep(0.02)
@@ -249,7 +249,7 @@ async def test_a_cancelled_call_whose_thread_fails_is_still_cancelled(pool):
         gate.wait(5)
         raise ValueError("late")
 
-    task = asyncio.create_task(pool.run(call))
+    task = asyncio.ensure_future(pool.run(call))
     await asyncio.sleep(0.02)
     task.cancel()
     await asyncio.sleep(0.02)
@@ -262,8 +262,8 @@ async def test_a_cancelled_call_whose_thread_fails_is_still_cancelled(pool):
 async def test_a_call_that_is_cancelled_while_it_waits_never_runs(pool):
     gate = threading.Event()
     ran = []
-    tasks = [asyncio.create_task(pool.run(gate.wait)) for _ in range(2)]
-    waiting = asyncio.create_task(pool.run(lambda: ran.append(1)))
+    tasks = [asyncio.ensure_future(pool.run(gate.wait)) for _ in range(2)]
+    waiting = asyncio.ensure_future(pool.run(lambda: ran.append(1)))
     await asyncio.sleep(0.02)
 
     waiting.cancel()
@@ -293,7 +293,7 @@ async def test_closing_waits_for_what_runs():
         time.sleep(0.05)
         done.append(1)
 
-    task = asyncio.create_task(pool.run(call))
+    task = asyncio.ensure_future(pool.run(call))
     await asyncio.sleep(0.01)
     await pool.close()
 
@@ -305,7 +305,7 @@ async def test_closing_waits_for_what_runs():
 async def test_closing_does_not_wait_for_ever():
     pool = WorkerPool(size=1)
     gate = threading.Event()
-    task = asyncio.create_task(pool.run(gate.wait))
+    task = asyncio.ensure_future(pool.run(gate.wait))
     await asyncio.sleep(0)
 
     assert await pool.close(timeout=0.02) == 1
@@ -347,7 +347,6 @@ def test_a_thread_whose_loop_is_gone_ends_quietly():
     async def leave():
         pool = WorkerPool(size=1)
         waiting = pool.run(call)
-        waiting.send(None)
         await asyncio.to_thread(started.wait)
         return pool, waiting
 
@@ -358,7 +357,7 @@ def test_a_thread_whose_loop_is_gone_ends_quietly():
     thread.join(5)
 
     assert not thread.is_alive()
-    waiting.close()
+    assert not waiting.done()
 
 
 # -- variables -----------------------------------------------------------------------------

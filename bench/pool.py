@@ -1,0 +1,230 @@
+"""What it costs to run ``def`` code in a thread: our pool beside an executor, and beside anyio.
+
+Run ``python bench/pool.py``. Microseconds, the best of many rounds that take turns; the last
+column is the multiple of the executor. An executor is used as everybody uses it, with
+``run_in_executor(None, copy_context().run, function)``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
+
+from anyio import to_thread as anyio_threads
+
+from erlen import Erlen
+from erlen.concurrency import WorkerPool, to_thread
+
+SECONDS = 2.0
+SERIAL = 100
+CONCURRENT = 32
+THREADS = 40
+CALLS = 40
+NAP = 0.005
+
+Call = Callable[[Callable[[], Any]], Awaitable[Any]]
+Case = Callable[[], Awaitable[Any]]
+
+
+def trivial() -> str:
+    """Stand for a view."""
+    return "hello"
+
+
+def nap() -> None:
+    """Stand for a query."""
+    time.sleep(NAP)
+
+
+def app_of_views() -> Erlen:
+    """Return an app with a view of each kind."""
+    app = Erlen(__name__)
+
+    @app.get("/def")
+    def plain() -> str:
+        return "hello"
+
+    @app.get("/nap")
+    def napping() -> str:
+        nap()
+        return "hello"
+
+    @app.get("/async")
+    async def waiting() -> str:
+        return "hello"
+
+    return app
+
+
+def app_with_hooks() -> Erlen:
+    """Return an app with a ``def`` hook on each side of its view."""
+    app = Erlen(f"{__name__}.hooked")
+    app.add_url_rule("/def", view_func=trivial)
+
+    @app.before_request
+    def before() -> None: ...
+
+    @app.after_request
+    def after(response: Any) -> Any:
+        return response
+
+    return app
+
+
+async def ask(app: Any, path: str) -> None:
+    """Make one request, without a server."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None: ...
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "server": ("127.0.0.1", 5000),
+        "client": ("127.0.0.1", 50000),
+        "scheme": "http",
+        "method": "GET",
+        "root_path": "",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", b"localhost:5000")],
+        "state": {},
+    }
+    await app(scope, receive, send)
+
+
+def in_executor(function: Callable[[], Any]) -> Awaitable[Any]:
+    """Make one bare hop."""
+    return asyncio.get_running_loop().run_in_executor(None, copy_context().run, function)
+
+
+async def in_turn(call: Case, times: int = SERIAL) -> None:
+    """Make *times* calls, one after the other."""
+    for _ in range(times):
+        await call()
+
+
+async def at_once(call: Case, width: int = CONCURRENT) -> None:
+    """Make *width* calls at the same time."""
+    await asyncio.gather(*[call() for _ in range(width)])
+
+
+async def best_of(cases: dict[str, Case], seconds: float = SECONDS) -> dict[str, float]:
+    """Time all cases in turns, so that a busy moment hits all of them; in microseconds."""
+    best = dict.fromkeys(cases, sys.float_info.max)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for name, case in cases.items():
+            started = time.perf_counter()
+            await case()
+            best[name] = min(best[name], (time.perf_counter() - started) * 1e6)
+    return best
+
+
+def show(title: str, best: dict[str, float], share: float, yardstick: str) -> None:
+    """Print a line for each case; *share* is the number of calls in one round."""
+    print(f"\n{title}")
+    for name, micros in best.items():
+        print(f"  {name:<20} {micros / share:9.2f} us {micros / best[yardstick]:7.2f}")
+
+
+async def compare(calls: dict[str, Call]) -> None:
+    """Compare the ways into a thread."""
+
+    def serially(call: Call) -> Case:
+        return lambda: in_turn(lambda: call(trivial))
+
+    def widely(call: Call) -> Case:
+        return lambda: at_once(lambda: call(trivial))
+
+    best = await best_of({name: serially(call) for name, call in calls.items()})
+    show("one call after the other", best, SERIAL, "executor")
+    best = await best_of({name: widely(call) for name, call in calls.items()})
+    show(f"{CONCURRENT} calls at the same time", best, CONCURRENT, "executor")
+
+
+async def block(calls: dict[str, Call]) -> None:
+    """Compare with what 32 clients that each make 40 calls of 5 ms cannot fall below."""
+
+    def clients(call: Call) -> Case:
+        return lambda: at_once(lambda: in_turn(lambda: call(nap), CALLS))
+
+    best = await best_of({name: clients(call) for name, call in calls.items()})
+    best = {"ideal": CALLS * NAP * 1e6, **best}
+    show(f"{CONCURRENT} clients with {CALLS} calls of 5 ms each", best, CALLS, "ideal")
+
+
+async def serve(app: Erlen, hooked: Erlen) -> None:
+    """Compare whole requests with one bare hop."""
+    best = await best_of(
+        {
+            "executor": lambda: in_turn(lambda: in_executor(trivial)),
+            "def view": lambda: in_turn(lambda: ask(app, "/def")),
+            "with two hooks": lambda: in_turn(lambda: ask(hooked, "/def")),
+            "async def view": lambda: in_turn(lambda: ask(app, "/async")),
+        }
+    )
+    show("one request after the other", best, SERIAL, "executor")
+
+
+async def mix(app: Erlen) -> None:
+    """Ask an ``async def`` view, alone and while more ``def`` views nap than there are threads."""
+    over = False
+
+    async def client() -> None:
+        while not over:
+            await ask(app, "/nap")
+
+    async def latencies() -> list[float]:
+        times: list[float] = []
+        for _ in range(200):
+            started = time.perf_counter()
+            await ask(app, "/async")
+            times.append((time.perf_counter() - started) * 1e6)
+            await asyncio.sleep(0.001)
+        return sorted(times)
+
+    alone = await latencies()
+    busy = [asyncio.create_task(client()) for _ in range(2 * THREADS)]
+    beside = await latencies()
+    over = True
+    await asyncio.gather(*busy)
+    print(f"\nan async def view beside {2 * THREADS} def views that nap")
+    for name, times in (("alone", alone), ("beside", beside)):
+        print(f"  {name:<20} median {times[100]:8.1f} us, 99 of 100 {times[198]:8.1f} us")
+
+
+async def main() -> None:
+    """Print the tables."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    app = app_of_views()
+    pool = WorkerPool(size=THREADS)
+    calls: dict[str, Call] = {
+        "executor": in_executor,
+        "anyio": lambda function: anyio_threads.run_sync(function),
+        "pool": lambda function: pool.run(function),
+        "to_thread": to_thread,
+    }
+    async with app.app_context():
+        await compare(calls)
+        await block(calls)
+    hooked = app_with_hooks()
+    await serve(app, hooked)
+    await mix(app)
+    await pool.close()
+    await app.worker_pool.close()
+    await hooked.worker_pool.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
