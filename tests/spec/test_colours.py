@@ -7,11 +7,25 @@ import functools
 import queue
 import sqlite3
 import threading
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import pytest
 
-from erlen import Erlen, current_app, g, request, run_sync, session, sync
+from erlen import (
+    Erlen,
+    abort,
+    after_this_request,
+    current_app,
+    g,
+    make_response,
+    redirect,
+    request,
+    run_sync,
+    session,
+    signals,
+    sync,
+)
 from erlen.errors import SetupError
 from tests.waiting import until
 
@@ -344,9 +358,8 @@ async def test_a_sqlite_connection_in_g_stays_in_its_thread(tmp_path):
 
 async def test_requests_that_hold_a_connection_while_they_wait_do_not_starve():
     app = Erlen("starvation")
-    app.config["SYNC_WORKERS"] = 8
     connections = queue.Queue()
-    for number in range(3):
+    for number in range(15):
         connections.put(number)
 
     @app.before_request
@@ -370,7 +383,7 @@ async def test_requests_that_hold_a_connection_while_they_wait_do_not_starve():
         return "x"
 
     client = app.test_client()
-    paths = ["/async", "/def"] * 20
+    paths = ["/async", "/def"] * 40
     answers = await asyncio.wait_for(asyncio.gather(*map(client.get, paths)), 20)
 
     assert {answer.status_code for answer in answers} == {200}
@@ -378,7 +391,6 @@ async def test_requests_that_hold_a_connection_while_they_wait_do_not_starve():
 
 async def test_open_streams_hold_no_slot_of_the_others():
     app = Erlen("streams")
-    app.config["SYNC_WORKERS"] = 2
     gate, begun = asyncio.Event(), []
 
     @app.get("/stream")
@@ -397,14 +409,14 @@ async def test_open_streams_hold_no_slot_of_the_others():
         return "x"
 
     client = app.test_client()
-    streams = [asyncio.create_task(client.get("/stream")) for _ in range(6)]
-    await until(lambda: len(begun) == 6)
+    streams = [asyncio.create_task(client.get("/stream")) for _ in range(45)]
+    await until(lambda: len(begun) == 45)
 
     answer = await asyncio.wait_for(client.get("/"), 5)
 
     assert answer.text == "x"
     gate.set()
-    assert [answer.text for answer in await asyncio.gather(*streams)] == ["firstlast"] * 6
+    assert [answer.text for answer in await asyncio.gather(*streams)] == ["firstlast"] * 45
 
 
 async def test_async_views_answer_while_every_thread_is_busy():
@@ -452,7 +464,28 @@ async def test_more_requests_than_may_wait_for_a_thread_get_a_503():
     assert {answer.headers.get("Retry-After") for answer in answers} == {None, "1"}
 
 
-async def test_a_cancelled_request_is_torn_down_after_its_thread():
+async def in_a_task(asking):
+    """Ask in a task; return it and what cancels it."""
+    task = asyncio.create_task(asking)
+    return task, task.cancel
+
+
+async def under_a_timeout(asking):
+    """Ask under a timeout; return the task and what makes the time be over."""
+    timeout = asyncio.timeout(None)
+
+    async def ask():
+        async with timeout:
+            await asking
+
+    task = asyncio.create_task(ask())
+    return task, lambda: timeout.reschedule(0)
+
+
+@pytest.mark.parametrize(
+    ("how", "error"), [(in_a_task, asyncio.CancelledError), (under_a_timeout, TimeoutError)]
+)
+async def test_a_cancelled_request_is_torn_down_after_its_thread(how, error):
     app = Erlen("cancelled")
     order, gate, begun = [], threading.Event(), threading.Event()
 
@@ -464,17 +497,160 @@ async def test_a_cancelled_request_is_torn_down_after_its_thread():
         return "x"
 
     app.teardown_request(lambda error: order.append("teardown"))
-    task = asyncio.create_task(app.test_client().get("/"))
+    task, cancel = await how(app.test_client().get("/"))
     await until(begun.is_set)
 
-    task.cancel()
+    cancel()
     await asyncio.sleep(0.02)
     assert order == []
     gate.set()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(error):
         await task
 
     assert order == ["view done", "teardown"]
+
+
+def test_each_loop_has_threads_of_its_own():
+    app = Erlen("loops")
+
+    @app.get("/")
+    def show():
+        return str(threading.get_ident())
+
+    async def ask():
+        answer = await app.test_client().get("/")
+        try:
+            return app.worker_pool, answer.status_code
+        finally:
+            await app.close_worker_pool()
+
+    (one, first), (two, second) = asyncio.run(ask()), asyncio.run(ask())
+
+    assert (first, second) == (200, 200)
+    assert one is not two
+    assert (one.threads, two.threads) == (0, 0)
+
+
+# -- def views that nothing surrounds ------------------------------------------------------
+
+
+class Teapot(Exception):
+    pass
+
+
+def after_this():
+    after_this_request(lambda response: (f"<{response.get_data(as_text=True)}>", 201))
+    return "x"
+
+
+def raising(error):
+    def view():
+        raise error
+
+    return view
+
+
+def entering(log):
+    @contextmanager
+    def managed():
+        try:
+            yield
+        finally:
+            log.append("left")
+
+    def view():
+        request.enter(managed())
+        return "x"
+
+    return view
+
+
+def visit():
+    session["n"] = session.get("n", 0) + 1
+    return str(session["n"])
+
+
+UNUSUAL = {
+    "text": lambda log: lambda: "text",
+    "json": lambda log: lambda: {"a": [1]},
+    "list": lambda log: lambda: [1, 2],
+    "bytes": lambda log: lambda: b"bytes",
+    "tuple": lambda log: lambda: ("made", 201, {"X-Made": "1"}),
+    "response": lambda log: lambda: make_response("made", 202),
+    "generator": lambda log: lambda: (piece for piece in ("a", "b")),
+    "awaitable": lambda log: lambda: asyncio.sleep(0, "awaited"),
+    "nothing": lambda log: lambda: None,
+    "no json": lambda log: lambda: {"a": object()},
+    "abort": lambda log: lambda: abort(404),
+    "handled": lambda log: raising(Teapot()),
+    "unhandled": lambda log: raising(ValueError("no")),
+    "after_this_request": lambda log: after_this,
+    "session": lambda log: visit,
+    "enter": lambda log: entering(log),
+    "redirect": lambda log: lambda: redirect("/elsewhere"),
+    "body": lambda log: lambda: sync.request.get_data(as_text=True),
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("what", UNUSUAL)
+async def test_a_def_view_answers_alike_with_and_without_hooks(what, method):
+    answers, logs = [], []
+    for hooked in (False, True):
+        log = []
+        app = Erlen("alike", errors="problem")
+        app.secret_key = "x"
+        app.add_url_rule("/", "view", UNUSUAL[what](log), methods=["GET", "POST"])
+        app.errorhandler(Teapot)(lambda error: ("teapot", 418))
+        if hooked:
+            app.before_request(lambda: None)
+        data = b"sent" if method == "POST" else None
+        answer = await app.test_client().open("/", method=method, data=data)
+        answers.append((answer.status_code, answer.data, sorted(answer.headers.items())))
+        logs.append(log)
+
+    assert answers[0] == answers[1]
+    assert logs[0] == logs[1]
+    assert logs[0] == (["left"] if what == "enter" else [])
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        signals.request_started,
+        signals.request_finished,
+        signals.request_tearing_down,
+        signals.appcontext_pushed,
+        signals.appcontext_tearing_down,
+        signals.appcontext_popped,
+    ],
+    ids=lambda signal: signal.name,
+)
+async def test_a_signal_is_heard_around_a_def_view_that_nothing_else_surrounds(signal):
+    app = Erlen("heard")
+    app.add_url_rule("/", "view", lambda: "x")
+    heard = []
+
+    def hear(sender, **data):
+        heard.append(sender)
+
+    with signal.connected_to(hear, app):
+        await app.test_client().get("/")
+
+    assert heard == [app]
+
+
+async def test_an_app_that_makes_its_own_responses_makes_those_of_def_views():
+    class Loud(Erlen):
+        def make_response(self, *args):
+            response = super().make_response(*args)
+            response.headers["X-Loud"] = "yes"
+            return response
+
+    app = Loud("loud")
+    app.add_url_rule("/", "view", lambda: "x")
+
+    assert (await app.test_client().get("/")).headers["X-Loud"] == "yes"
 
 
 # -- bodies ahead of def views -------------------------------------------------------------

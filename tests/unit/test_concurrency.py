@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import random
 import threading
 import time
 from contextvars import ContextVar, copy_context
@@ -334,6 +335,118 @@ async def test_many_concurrent_calls_all_come_back():
 
     assert results == list(range(2000))
     await pool.close()
+
+
+async def test_the_loop_is_woken_once_for_all_calls_that_end_before_it_looks(monkeypatch):
+    pool, loop = WorkerPool(size=8), asyncio.get_running_loop()
+    woken, over = [], threading.Semaphore(0)
+    wake = loop.call_soon_threadsafe
+
+    def count(*args, **options):
+        woken.append(args)
+        return wake(*args, **options)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", count)
+    calls = [pool.run(over.release) for _ in range(8)]
+    for _ in range(8):  # on the loop, which meanwhile does nothing else
+        over.acquire()
+    await asyncio.gather(*calls)
+
+    assert len(woken) <= 2  # the last may end a moment after it let the loop go on
+    await pool.close()
+
+
+async def test_a_cancel_between_an_early_result_and_its_end_waits_for_the_thread(pool):
+    loop, wanted, order = asyncio.get_running_loop(), [], []
+
+    def call(hand):
+        loop.call_soon_threadsafe(loop.call_soon, task.cancel)
+        wanted.append(hand("early"))
+        order.append("thread done")
+
+    async def take():
+        await pool.run(call, early=True)
+
+    task = asyncio.create_task(take())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert wanted == [False]
+    assert order == ["thread done"]
+    assert pool.busy == 0
+
+
+async def test_a_thread_that_cannot_be_started_refuses_the_call(pool, monkeypatch):
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(PoolFull, match="can't start new thread"):
+        await pool.run(plain_function)
+    monkeypatch.undo()
+
+    assert await pool.run(lambda: "later") == "later"
+    assert pool.busy == 0
+
+
+async def test_where_one_more_thread_cannot_be_started_the_others_do(pool, monkeypatch):
+    gate = threading.Event()
+    busy = asyncio.ensure_future(pool.run(gate.wait))
+
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    waiting = asyncio.ensure_future(pool.run(lambda: "done", admitted=True))
+    gate.set()
+
+    assert await busy
+    assert await waiting == "done"
+    assert (pool.threads, pool.busy) == (1, 0)
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_whatever_happens_to_its_calls_the_pool_stays_whole(seed):
+    chance = random.Random(seed)
+    pool = WorkerPool(size=4, queue=1000, idle=0.01)
+    running, ran = set(), []
+
+    def work(number, fate):
+        running.add(number)
+        if fate > 0.8:
+            time.sleep(0.001)
+        running.discard(number)
+        ran.append(number)
+        if fate < 0.2:
+            raise (ValueError, SystemExit, asyncio.CancelledError, StopIteration)[number % 4]
+        return number
+
+    async def ask(number):
+        call = functools.partial(work, number, chance.random())
+        try:
+            return await pool.run(call, admitted=chance.random() < 0.1)
+        finally:
+            assert number not in running  # nothing goes on under a thread that runs
+
+    tasks = [asyncio.create_task(contained(ask, number)) for number in range(200)]
+    for task in chance.sample(tasks, 60):
+        await asyncio.sleep(0)
+        task.cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert not [outcome for outcome in outcomes if isinstance(outcome, AssertionError)]
+    assert len(ran) == len(set(ran))
+    assert (pool.busy, len(pool._waiting)) == (0, 0)
+    assert await pool.run(lambda: "whole") == "whole"
+    assert await pool.close(10) == 0
+
+
+async def contained(function, *args):
+    """Return what would end the loop, if a task raised it."""
+    try:
+        return await function(*args)
+    except SystemExit as ending:
+        return ending
 
 
 def test_a_thread_whose_loop_is_gone_ends_quietly():
