@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
 
 from .converters import BaseConverter, NumberConverter
 from .errors import SetupTypeError, place_of
 from .registry import Registry
 from .routes import RuleFace
+from .rules import Variable
 from .typing import View
 
 __all__ = ["check_view", "contradictions"]
@@ -30,6 +31,20 @@ def check_view(route: RuleFace, view: View, registry: Registry) -> None:
         "url_value_preprocessor", route.name
     ):
         return
+    for function in _called_by(view, route):
+        _check_parameters(function, route)
+
+
+def _called_by(view: View, route: RuleFace) -> list[View]:
+    """Return what gets the values: the view itself, or the methods of the class that it is of."""
+    methods_of = getattr(view, "takes_values", None)
+    if methods_of is None or hasattr(view, "__wrapped__"):
+        return [view]
+    found: list[View] = methods_of(route.url_rule.methods)
+    return found
+
+
+def _check_parameters(view: View, route: RuleFace) -> None:
     parameters = _parameters_of(view)
     if parameters is None:
         return
@@ -82,6 +97,11 @@ def contradictions(route: RuleFace, view: View) -> Iterator[str]:
     variables = route.pattern.variables + (route.domain.variables if route.domain else ())
     if not variables:
         return
+    for function in _called_by(view, route):
+        yield from _contradicted(function, route, variables)
+
+
+def _contradicted(view: View, route: RuleFace, variables: Iterable[Variable]) -> Iterator[str]:
     promised = _hints_of(view)
     for variable in variables:
         found, made = promised.get(variable.name), _made_by(variable.converter)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from inspect import iscoroutinefunction
+from inspect import getattr_static, iscoroutinefunction
+from types import FunctionType, MethodType
 from typing import Any, ClassVar
 
 from .concurrency import is_async
@@ -57,11 +58,25 @@ class View:
         function.__module__ = cls.__module__
         function.methods = cls.methods
         function.provide_automatic_options = cls.provide_automatic_options
+        if not cls.decorators:  # they may change what comes
+            function.takes_values = cls._taking_values
         return view
+
+    @classmethod
+    def _taking_values(cls, methods: Collection[str] | None) -> list[Callable[..., Any]]:
+        """Return what is called with the values of a rule that serves *methods*."""
+        return [_bound(cls, "dispatch_request")]
 
     @classmethod
     def _is_async(cls) -> bool:
         return is_async(cls.dispatch_request)
+
+
+def _bound(cls: type[View], name: str) -> Callable[..., Any]:
+    """Return a method as an instance has it, without making one."""
+    method = getattr_static(cls, name)
+    found: Callable[..., Any] = getattr(cls, name)
+    return MethodType(found, cls) if isinstance(method, FunctionType) else found
 
 
 def _async_view(instance: Callable[[], Any]) -> Callable[..., Any]:
@@ -97,6 +112,16 @@ class MethodView(View):
             if methods:
                 cls.methods = methods
         cls._is_async()
+
+    @classmethod
+    def _taking_values(cls, methods: Collection[str] | None) -> list[Callable[..., Any]]:
+        if cls.dispatch_request is not MethodView.dispatch_request:
+            return super()._taking_values(methods)
+        handlers = cls._handlers()
+        served = {name.lower() for name in (cls.methods if methods is None else methods) or ()}
+        if "head" in served and "head" not in handlers:
+            served.add("get")
+        return [_bound(cls, name) for name in sorted(served & handlers.keys())]
 
     @classmethod
     def _handlers(cls) -> dict[str, Any]:

@@ -6,14 +6,14 @@ import functools
 import uuid
 from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Any, Literal, NewType, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NewType, Protocol, TypeVar
 
 import pytest
 
 from erlen import Blueprint, Erlen
 from erlen.errors import SetupError
 from erlen.rules import BaseConverter
-from erlen.views import MethodView
+from erlen.views import MethodView, View
 
 T = TypeVar("T")
 Number = NewType("Number", int)
@@ -178,15 +178,83 @@ async def test_what_a_decorator_gives_and_takes_is_its_own_business():
     assert (await app.test_client().get("/ada")).text == "user ada"
 
 
-def test_a_view_class_takes_anything():
+def test_a_method_of_a_view_class_is_named_with_its_place():
     class Notes(MethodView):
         async def get(self, id): ...
 
+        async def post(self): ...
+
     app = Erlen("signatures")
-    app.add_url_rule("/<other>", view_func=Notes.as_view("notes"))
+    app.add_url_rule("/<id>", view_func=Notes.as_view("notes"))
+
+    text = complaint(app)
+
+    line = Notes.post.__code__.co_firstlineno
+    assert f"Notes.post' (test_signatures.py:{line})" in text
+    assert "it gives 'id', which the view does not take" in text
+
+
+def test_dispatch_request_of_a_view_class_is_looked_at():
+    class Note(View):
+        def dispatch_request(self, number): ...
+
+    app = Erlen("signatures")
+    app.add_url_rule("/<id>", view_func=Note.as_view("note"))
+
+    assert "Note.dispatch_request' (test_signatures.py:" in complaint(app)
+
+
+def test_only_methods_that_the_rule_serves_are_looked_at():
+    class Notes(MethodView):
+        def get(self, id): ...
+
+        def post(self): ...
+
+        @staticmethod
+        def put(id): ...
+
+    app, view = Erlen("signatures"), Notes.as_view("notes")
+    app.add_url_rule("/", defaults={"id": None}, view_func=view, methods=["GET"])
+    app.add_url_rule("/", view_func=view, methods=["POST"])
+    app.add_url_rule("/<int:id>", view_func=view, methods=["HEAD", "PUT"])
 
     app.freeze()
     assert app.frozen
+
+
+def test_a_view_class_that_dispatches_in_its_own_way_or_is_decorated_takes_anything():
+    def numbered(view):
+        return lambda **values: view(number=values["id"])
+
+    class Notes(MethodView):
+        def dispatch_request(self, **values): ...
+
+        def get(self, number): ...
+
+    class Decorated(MethodView):
+        decorators: ClassVar = [numbered]
+
+        def get(self, number): ...
+
+    app = Erlen("signatures")
+    app.add_url_rule("/a/<id>", view_func=Notes.as_view("notes"))
+    app.add_url_rule("/b/<id>", view_func=Decorated.as_view("decorated"))
+
+    app.freeze()
+    assert app.frozen
+
+
+def test_an_annotation_of_a_method_is_held_against_the_converter(caplog):
+    class Notes(MethodView):
+        def get(self, id: str): ...
+
+    app = Erlen("signatures")
+    app.debug = True
+    app.add_url_rule("/<int:id>", view_func=Notes.as_view("notes"))
+
+    app.freeze()
+
+    assert "takes 'id' as str, and gets int" in caplog.text
 
 
 def test_a_callable_without_a_signature_is_left_alone():
