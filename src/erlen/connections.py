@@ -264,7 +264,8 @@ class Connection:
         if self._args is None:
             limit = self.limits.max_query_items
             try:
-                self._args = parse_query(self.query_string, max_items=limit)
+                query = self.scope.get("query_string", b"")
+                self._args = parse_query(query, max_items=limit)
             except TooManyItems as error:
                 raise BadRequest(f"The query is too long: {error} (MAX_QUERY_ITEMS).") from error
         return self._args
