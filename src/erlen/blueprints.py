@@ -38,7 +38,7 @@ class Registration(NamedTuple):
 
     app: Any
     blueprint: Any
-    name: str
+    full_name: str
     """The dotted name under which it is registered."""
     url_prefix: str | None
     subdomain: str | None
@@ -46,13 +46,23 @@ class Registration(NamedTuple):
     options: Mapping[str, Any]
     first_registration: bool
 
+    @property
+    def name(self) -> str:
+        """The last part of :attr:`full_name`: its own name, or the one that it was given here."""
+        return self.full_name.rpartition(".")[2]
+
+    @property
+    def name_prefix(self) -> str:
+        """The full name of the blueprint that it is nested in; ``""`` if it is in none."""
+        return self.full_name.rpartition(".")[0]
+
     def add_url_rule(
         self, rule: str, endpoint: str | None = None, view_func: View | None = None, **options: Any
     ) -> None:
         """Add a rule to the app, under the prefix and the name of the blueprint."""
         scratch = Blueprint("scratch", self.blueprint.import_name)
         scratch.add_url_rule(rule, endpoint, view_func, **options)
-        self.app.registry.include(scratch.registry, name=self.name, place=self.place)
+        self.app.registry.include(scratch.registry, name=self.full_name, place=self.place)
 
     def place(self, rule: Rule) -> None:
         """Give *rule* its place in the app."""
@@ -60,13 +70,14 @@ class Registration(NamedTuple):
         moved = prefixed(
             rule,
             self.url_prefix,
-            endpoint=f"{self.name}.{rule.endpoint}",
+            endpoint=f"{self.full_name}.{rule.endpoint}",
             subdomain=subdomain,
             defaults={**self.url_defaults, **rule.defaults},
         )
         if not moved.rule.startswith("/"):
             raise SetupValueError(
-                f"A URL rule begins with a slash: {moved.rule!r} of the blueprint {self.name!r}."
+                f"A URL rule begins with a slash: {moved.rule!r} of the blueprint"
+                f" {self.full_name!r}."
             )
         self.app.add_rule(moved)
 
@@ -305,7 +316,7 @@ def include(
     :raises SetupValueError: if its name is taken.
     """
     own_name = options.get("name", blueprint.name)
-    name = f"{parent.name}.{own_name}" if parent is not None else own_name
+    name = f"{parent.full_name}.{own_name}" if parent is not None else own_name
     taken = app.blueprints.get(name)
     if taken is not None:
         who = "this" if taken is blueprint else "a different"
@@ -319,7 +330,7 @@ def include(
     registration = Registration(
         app=app,
         blueprint=blueprint,
-        name=name,
+        full_name=name,
         url_prefix=prefix,
         subdomain=subdomain,
         url_defaults={
@@ -349,8 +360,8 @@ def _take_prefix(app: BlueprintApp, registration: Registration) -> None:
     if not prefix:
         if registration.blueprint.registry.options[""].get("owns_prefix"):
             raise SetupValueError(
-                f"The blueprint {registration.name!r} has owns_prefix=True and no url_prefix: it"
-                " would own every URL. Give it a prefix, or use app_errorhandler."
+                f"The blueprint {registration.full_name!r} has owns_prefix=True and no url_prefix:"
+                " it would own every URL. Give it a prefix, or use app_errorhandler."
             )
         return
     converters = app.url_map.converters
@@ -359,7 +370,7 @@ def _take_prefix(app: BlueprintApp, registration: Registration) -> None:
     texts = sum(segment.text is not None for segment in pattern.segments)
     app.registry.prefixes.append(
         Prefix(
-            registration.name,
+            registration.full_name,
             re.compile(f"{pattern.regex.pattern.removesuffix(_END).rstrip('/')}(?:/|{_END})"),
             compile_pattern(subdomain, converters, host=True).regex,
             (len(pattern.segments), texts),

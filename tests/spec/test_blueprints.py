@@ -256,6 +256,24 @@ def test_recorded_functions_get_the_registration():
         assert url_for("shop.extra") == "/a/extra"
 
 
+def test_recorded_functions_get_the_names_that_endpoints_begin_with():
+    app, shop = Erlen("recorded"), Blueprint("shop", "recorded", url_prefix="/shop")
+    cart, seen = Blueprint("cart", "recorded"), []
+
+    @cart.record
+    def every(state):
+        seen.append((state.name_prefix, state.name, state.full_name))
+        state.add_url_rule("/extra", "extra", view_named("extra"))
+
+    shop.register_blueprint(cart)
+    app.register_blueprint(shop)
+    app.register_blueprint(cart, name="alone", url_prefix="/alone")
+
+    assert seen == [("shop", "cart", "shop.cart"), ("", "alone", "alone")]
+    with app.test_request_context("/"):
+        assert url_for(f"{seen[0][2]}.extra") == "/shop/extra"
+
+
 async def test_a_blueprint_may_decide_how_its_errors_look():
     app = Erlen("errors", errors="html")
     api = Blueprint("api", "errors", url_prefix="/api", errors="problem")

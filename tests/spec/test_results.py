@@ -398,6 +398,28 @@ async def test_every_response_with_json_comes_from_a_provider_that_answers(resul
     assert (await app.test_client().get("/")).headers["x-seal"] == "1"
 
 
+@pytest.mark.parametrize("served", [False, True], ids=["before", "after the first request"])
+async def test_a_provider_may_be_given_another_response(served):
+    app = Erlen("sealed in place")
+    whole = app.json.response
+
+    def sealed(*args, **kwargs):
+        response = whole(*args, **kwargs)
+        response.headers["x-seal"] = "1"
+        return response
+
+    @app.get("/")
+    async def view():
+        return {"a": 1}
+
+    if served:
+        assert "x-seal" not in (await app.test_client().get("/")).headers
+    app.json.response = sealed
+
+    response = await app.test_client().get("/")
+    assert (response.json, response.headers["x-seal"]) == ({"a": 1}, "1")
+
+
 async def test_a_provider_that_answers_may_come_after_the_first_request():
     app = Erlen("sealed late")
 

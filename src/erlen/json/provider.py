@@ -31,6 +31,8 @@ class JSONApp(Protocol):
     """What a provider asks of its app."""
 
     response_class: type[Any]
+    frozen: bool
+    """Set to false when how views are answered has to be decided anew."""
 
     @property
     def debug(self) -> bool:
@@ -50,7 +52,9 @@ class JSONProvider:
     mimetype = "application/json"
     """The media type of responses."""
     answers = False
-    """Whether a subclass replaced :meth:`response`; then every response with JSON comes from it."""
+    """Whether :meth:`response` was replaced, by a subclass or for this provider; then every
+    response with JSON comes from it."""
+    _app: weakref.ref[JSONApp] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -61,6 +65,14 @@ class JSONProvider:
     ) -> None:
         self._app = None if app is None else weakref.ref(app)
         self._debug = debug
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "response":
+            self.__dict__["answers"] = True
+            app = None if self._app is None else self._app()
+            if app is not None:
+                app.frozen = False
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         """Write *obj* as JSON.
