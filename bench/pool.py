@@ -13,14 +13,16 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from threading import Thread
 from typing import Any
 
 from anyio import to_thread as anyio_threads
 
 from erlen import Erlen
-from erlen.concurrency import WorkerPool, to_thread
+from erlen.concurrency import to_thread
+from erlen.pool import WorkerPool
 
-SECONDS = 2.0
+SECONDS = 3.0
 SERIAL = 100
 CONCURRENT = 32
 THREADS = 40
@@ -153,12 +155,27 @@ async def compare(calls: dict[str, Call]) -> None:
 
 
 async def block(calls: dict[str, Call]) -> None:
-    """Compare with what 32 clients that each make 40 calls of 5 ms cannot fall below."""
+    """Compare with what 32 clients that each make 40 calls of 5 ms cannot fall below.
+
+    Bare threads that call nothing else say what of it is the machine's.
+    """
 
     def clients(call: Call) -> Case:
         return lambda: at_once(lambda: in_turn(lambda: call(nap), CALLS))
 
-    best = await best_of({name: clients(call) for name, call in calls.items()})
+    def in_thread() -> None:
+        for _ in range(CALLS):
+            nap()
+
+    async def bare() -> None:
+        threads = [Thread(target=in_thread) for _ in range(CONCURRENT)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    cases: dict[str, Case] = {"bare threads": bare}
+    best = await best_of({**cases, **{name: clients(call) for name, call in calls.items()}})
     best = {"ideal": CALLS * NAP * 1e6, **best}
     show(f"{CONCURRENT} clients with {CALLS} calls of 5 ms each", best, CALLS, "ideal")
 

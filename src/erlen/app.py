@@ -21,7 +21,7 @@ from starlette.routing import Mount, WebSocketRoute
 
 from .binding import InOwner, OnLoop
 from .blueprints import Blueprint, include, refuse_non_blueprint
-from .concurrency import WorkerPool, drive, ensure_sync
+from .concurrency import drive, ensure_sync
 from .config import DEFAULTS, Config, ConfigAttribute
 from .connections import Limits
 from .context import AppGlobals, Context
@@ -38,6 +38,7 @@ from .lifespan import Serving, Tasks, serving
 from .logs import logger_named, printable
 from .packages import instance_path_of
 from .pipeline import Pipelines
+from .pool import WorkerPool
 from .proxies import current
 from .registrar import Registrar, setupmethod
 from .registry import Rule

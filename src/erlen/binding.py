@@ -17,9 +17,10 @@ from typing import Any, TypeAlias, cast
 
 from blinker import Signal
 
-from .concurrency import Owner, PoolFull, adopt, ensure_sync, is_async, wait_for
+from .concurrency import Owner, adopt, ensure_sync, is_async, wait_for
 from .context import Context
 from .exceptions import ServiceUnavailable
+from .pool import PoolFull
 from .proxies import current
 from .registry import Inline
 from .responses import Response

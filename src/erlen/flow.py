@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect as StarletteClientDisconnect
 
 from .binding import Binding, OnLoop, Step
-from .concurrency import WorkerPool, is_async
+from .concurrency import is_async
 from .config import Config
 from .context import Context, ContextApp
 from .errors import SetupAssertionError, place_of
@@ -28,6 +28,7 @@ from .exceptions import (
 )
 from .logs import printable
 from .matching import split_host, subdomain_of
+from .pool import WorkerPool
 from .proxies import current
 from .registry import Inline, Registry
 from .requests import Request

@@ -263,3 +263,38 @@ async def test_a_slow_reader_holds_no_thread_of_a_buffered_def_view():
         assert torn == ["torn", "torn"]
         reading.set()
         await slow.over()
+
+
+async def test_a_slow_reader_holds_back_a_def_generator_and_no_other_view():
+    app = Erlen("slow reader")
+    app.config["SYNC_WORKERS"] = 2
+    made, torn = [], []
+    app.teardown_request(lambda error: torn.append(request.path))
+
+    @app.get("/")
+    def show():
+        return "x"
+
+    @app.get("/numbers")
+    def numbers():
+        for number in range(1000):
+            made.append(number)
+            yield f"{number} "
+
+    reading = asyncio.Event()
+
+    async def slow_send(message):
+        if message["type"] == "http.response.body":
+            await reading.wait()
+
+    slow = Exchange(app, path="/numbers")
+    slow.send = slow_send
+    with slow, Exchange(app) as fast:
+        await until(lambda: len(made) > 8)
+        await fast.over()
+        assert len(made) < 20
+        assert torn == ["/"]
+        reading.set()
+        await slow.over()
+    assert torn == ["/", "/numbers"]
+    assert len(made) == 1000

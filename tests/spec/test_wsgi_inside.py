@@ -12,7 +12,7 @@ from wsgiref.validate import validator
 import pytest
 
 from erlen import Erlen, SetupError, current_app, g, session
-from erlen.concurrency import WorkerPool
+from erlen.pool import WorkerPool
 from erlen.wsgi import WSGIMount
 from tests.waiting import until
 

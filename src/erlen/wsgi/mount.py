@@ -15,11 +15,12 @@ from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound
 
 from ..binding import hop
-from ..concurrency import Owner, WorkerPool
+from ..concurrency import Owner
 from ..config import DEFAULTS
 from ..connections import Limits
 from ..errors import SetupValueError
 from ..exceptions import HTTPException, NotFound
+from ..pool import WorkerPool
 from ..proxies import current
 from ..routes import route_path
 from ..streams import Departure, Inbox
