@@ -22,15 +22,15 @@ BUDGET = 12
 BUDGETS = {
     "json": 8,
     "path parameter": 9,
-    "query": 18,
+    "query": 17,
     "header": 17,
-    "cookie": 23,
-    "json body": 60,
-    "form": 78,
+    "cookie": 21,
+    "json body": 59,
+    "form": 77,
     "hooks": 21,
     "missing": 66,
     "error handler": 23,
-    "session": 84,
+    "session": 83,
 }
 """The calls that a request of each kind may cost."""
 
