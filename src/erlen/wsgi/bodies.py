@@ -215,7 +215,8 @@ class Answer:
         :raises BaseException: what the app raised.
         """
         while not self._pieces:
-            if self._finished:
+            # Pieces again: the thread may have put its last one and finished in between.
+            if self._finished and not self._pieces:
                 if self.error is not None:
                     raise self.error
                 return b""
