@@ -38,6 +38,7 @@ class ServerSentEvent:
     comes back.
 
     :raises ValueError: if *event* or *id* has a line break, *id* a NUL, or *retry* is negative.
+    :raises TypeError: if *event* or *id* is no text, or *retry* no whole number.
     """
 
     data: Any = None
@@ -46,17 +47,11 @@ class ServerSentEvent:
     retry: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("event", "id"):
-            value = getattr(self, name)
-            if value is not None and (_LINE_END.search(value) or "\0" in value):
-                raise ValueError(
-                    f"The {name} of a server-sent event is one line without NUL: {value!r}"
-                )
-        if self.retry is not None and self.retry < 0:
-            raise ValueError(
-                "The retry of a server-sent event is a number of milliseconds, 0 or more:"
-                f" {self.retry!r}"
-            )
+        for name, value in (("event", self.event), ("id", self.id)):
+            if value is not None:
+                _check_line(name, value)
+        if self.retry is not None:
+            _check_retry(self.retry)
 
     def __bytes__(self) -> bytes:
         """Return the event as it is sent."""
@@ -65,6 +60,29 @@ class ServerSentEvent:
         if self.data is not None:
             lines += [f"data: {line}" for line in _LINE_END.split(_text_of(self.data))]
         return "\n".join((*lines, "\n")).encode() if lines else b""
+
+
+def _check_line(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise TypeError(
+            f"The {name} of a server-sent event is text, not {type(value).__name__}: {value!r}."
+            f" For a number, write {name}=str(...)."
+        )
+    if _LINE_END.search(value) or "\0" in value:
+        raise ValueError(f"The {name} of a server-sent event is one line without NUL: {value!r}")
+
+
+def _check_retry(value: Any) -> None:
+    # A browser takes digits and nothing else (HTML, 9.2.6).
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(
+            "The retry of a server-sent event is a whole number of milliseconds, not"
+            f" {type(value).__name__}: {value!r}. For seconds, write retry=int(seconds * 1000)."
+        )
+    if value < 0:
+        raise ValueError(
+            f"The retry of a server-sent event is a number of milliseconds, 0 or more: {value!r}"
+        )
 
 
 class _Stream(Response):

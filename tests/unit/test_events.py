@@ -55,6 +55,21 @@ def test_nobody_comes_back_in_negative_time():
         ServerSentEvent(retry=-1)
 
 
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ({"id": 5}, r"The id of a server-sent event is text, not int: 5\..*id=str"),
+        ({"event": b"x"}, "The event of a server-sent event is text, not bytes: b'x'"),
+        ({"retry": "5"}, "whole number of milliseconds, not str: '5'"),
+        ({"retry": 1.5}, r"whole number of milliseconds, not float: 1\.5"),
+        ({"retry": True}, "whole number of milliseconds, not bool: True"),
+    ],
+)
+def test_a_field_of_another_type_is_named(field, said):
+    with pytest.raises(TypeError, match=said):
+        ServerSentEvent("x", **field)
+
+
 @pytest.mark.parametrize("seconds", [0, -1])
 def test_a_heartbeat_takes_time(seconds):
     with pytest.raises(ValueError, match="greater than 0"):
