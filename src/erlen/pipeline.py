@@ -14,8 +14,8 @@ from .errors import SetupError
 from .exceptions import HTTPException
 from .flow import Flow, FlowApp, blueprint_of
 from .registry import Inline, Rule
-from .responses import RawHeaders, Response
-from .results import Foreign
+from .responses import Response
+from .results import Foreign, Plain
 from .signals import (
     appcontext_popped,
     appcontext_pushed,
@@ -85,7 +85,7 @@ class Pipelines:
         if seconds is not None:
             return _served(flow, in_time(flow, _with_params(view), seconds))
         if inspect.iscoroutinefunction(view) and not flow.surrounds:
-            return _bare(flow, self._app, view, rule, _served(flow, _with_params(view)))
+            return _bare(flow, self._app, view, _served(flow, _with_params(view)))
         return _served(flow, _with_params(view))
 
     def miss(self, *, websocket: bool = False) -> Handler:
@@ -181,11 +181,7 @@ def _served(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) -> 
 
 
 def _bare(
-    flow: Flow,
-    app: PipelineApp,
-    view: Callable[..., Awaitable[Any]],
-    rule: Rule,
-    full: Handler,
+    flow: Flow, app: PipelineApp, view: Callable[..., Awaitable[Any]], full: Handler
 ) -> Handler:
     """Compile the pipeline of an ``async def`` view that nothing surrounds.
 
@@ -208,8 +204,7 @@ def _bare(
             return await full(context)
         failure: BaseException | None = None
         response: Response | None = None
-        headers: RawHeaders = []
-        body = b""
+        answer: Plain | None = None
         try:
             try:
                 context.stage = "view"
@@ -217,7 +212,7 @@ def _bare(
                 context.stage = None
                 lay_out = plain.get(value.__class__)
                 if lay_out is not None and not context.untidy:
-                    headers, body = lay_out(value)
+                    answer = lay_out(value)
                 else:
                     made = (convert or context.app.make_response)(value)
                     if made.stream is not None and not made.head_first:
@@ -227,12 +222,12 @@ def _bare(
                     response = await flow.finish(context, made) if context.untidy else made
             except Exception as error:
                 response = await flow.rescue(context, error)
-            if response is None:
-                scope = context.scope
+            if answer is not None:
+                headers, body = answer
+                scope, send = context.scope, context.send
                 scope["erlen.sent"] = "http.response.start"
                 if scope["method"] == "HEAD":
                     body = b""
-                send = context.send
                 try:
                     await send({"type": "http.response.start", "status": 200, "headers": headers})
                     await send({"type": "http.response.body", "body": body})
@@ -240,7 +235,7 @@ def _bare(
                     if not tells_departure(scope):
                         raise
             else:
-                await flow.send(context, response)
+                await flow.send(context, cast(Response, response))
         except BaseException as error:
             failure = error
             raise

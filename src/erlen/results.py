@@ -17,7 +17,7 @@ from .json import JSONProvider
 from .responses import RawHeaders, Response, content_length
 from .typing import ASGIApp
 
-__all__ = ["Foreign", "Results", "WrongResult"]
+__all__ = ["Foreign", "Plain", "Results", "WrongResult"]
 
 _HTML = (b"content-type", b"text/html; charset=utf-8")
 # These keep their whole body in .body and send it as our own Response does.
