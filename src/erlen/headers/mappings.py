@@ -28,6 +28,10 @@ def _wire(name: str) -> bytes:
     return name.lower().encode("latin-1", "replace")
 
 
+# PERF: apps set the same few headers again and again; a name that is wrong is not kept.
+_checked_name = lru_cache(maxsize=512)(encode_header_name)
+
+
 class HeadersView:
     """Headers, to be read: in their order, in any case, with several values for a name.
 
@@ -239,7 +243,7 @@ class Headers(HeadersView):
         return self
 
     def __setitem__(self, name: str, value: object) -> None:
-        self.set(name, value)
+        self._put((_checked_name(name), encode_header_value(name, value)))
 
     def __delitem__(self, name: str) -> None:
         self.remove(name)
@@ -254,7 +258,9 @@ class Headers(HeadersView):
 
     def set(self, name: str, value: object, /, **params: object) -> None:
         """Give *name* this one value, in the place of the first it has; *params* as in add."""
-        header = _encode(name, value, params)
+        self._put(_encode(name, value, params))
+
+    def _put(self, header: tuple[bytes, bytes]) -> None:
         key = header[0]
         raw = self.raw
         for place, (taken, _) in enumerate(raw):
@@ -339,7 +345,7 @@ def _encode(name: str, value: object, params: Mapping[str, object]) -> tuple[byt
     if params:
         options = {key.replace("_", "-"): option for key, option in params.items()}
         value = dump_options_header(str(value), options)
-    return encode_header_name(name), encode_header_value(name, value)
+    return _checked_name(name), encode_header_value(name, value)
 
 
 def _pairs(items: Items, more: Mapping[str, object]) -> list[tuple[str, object]]:
