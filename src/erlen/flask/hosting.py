@@ -126,6 +126,9 @@ def _refuse_other_static_folder(app: Erlen, flask_app: FlaskApp, prefix: str) ->
         )
 
 
+_NOTHING: dict[str, Any] = {}
+
+
 class Hosted:
     """One Flask app in its place: what :class:`erlen.wsgi.WSGIMount` calls."""
 
@@ -151,7 +154,11 @@ class Hosted:
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         """Serve a request; in its thread."""
-        environ[CONTEXT] = current.get()
+        context = environ[CONTEXT] = current.get()
+        for key, value in context.scope.get("wsgi.environ", _NOTHING).items():
+            # What the server, or a test client, says beyond the request: REMOTE_USER, for one.
+            if key not in environ and not key.startswith(("HTTP_", "CONTENT_")):
+                environ[key] = value
         return self.flask_app(environ, start_response)
 
     def serves(self, context: Context[Any]) -> bool:

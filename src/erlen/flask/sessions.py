@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections import ChainMap
+from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 from ..context import Context
@@ -49,16 +51,16 @@ def share_config(app: Erlen, flask_app: Any) -> None:
 
     :raises SetupValueError: if they have different secret keys.
     """
-    ours, theirs = app.config["SECRET_KEY"], flask_app.config["SECRET_KEY"]
+    ours, theirs = app.config["SECRET_KEY"], flask_app.secret_key
     if ours and theirs and ours != theirs:
         raise SetupValueError(
             f"{app!r} and {flask_app!r} have different secret keys, and could not read each"
             " other's session. Set SECRET_KEY in one of them; a key of yesterday belongs into"
             " SECRET_KEY_FALLBACKS."
         )
-    for key in ("SECRET_KEY", "SECRET_KEY_FALLBACKS"):
-        value = flask_app.config.get(key) or app.config[key]
-        flask_app.config[key] = app.config[key] = value
+    flask_app.config["SECRET_KEY"] = app.config["SECRET_KEY"] = theirs or ours
+    fallbacks = flask_app.config.get("SECRET_KEY_FALLBACKS") or app.config["SECRET_KEY_FALLBACKS"]
+    flask_app.config["SECRET_KEY_FALLBACKS"] = app.config["SECRET_KEY_FALLBACKS"] = fallbacks
     for key in _KEYS:
         app.config[key] = flask_app.config[key]
 
@@ -102,10 +104,26 @@ class _CookieOfBoth(SecureCookieSessionInterface):
         self._flask_app = flask_app
 
     def open_session(self, app: SessionApp, request: SessionRequest) -> SecureCookieSession | None:
-        return super().open_session(self._flask_app, request)
+        return super().open_session(_Settings(self._flask_app), request)
 
     def save_session(self, app: SessionApp, session: SessionMixin, response: Response) -> None:
-        super().save_session(self._flask_app, session, response)
+        # Saving looks at the session too; who keeps it in a test asks whether the view did.
+        accessed = session.accessed
+        super().save_session(_Settings(self._flask_app), session, response)
+        session.accessed = accessed
+
+
+class _Settings:
+    """A Flask app as :class:`SessionApp`. Its attributes count, which subclasses may set."""
+
+    __slots__ = ("config",)
+
+    def __init__(self, flask_app: Any) -> None:
+        own = {
+            "SECRET_KEY": flask_app.secret_key,
+            "PERMANENT_SESSION_LIFETIME": flask_app.permanent_session_lifetime,
+        }
+        self.config: Mapping[str, Any] = ChainMap(own, flask_app.config)
 
 
 class _Shared:
