@@ -144,6 +144,18 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def hosted(session: nox.Session) -> None:
+    """Run the tests of Flask and its extensions in a Flask app that Erlen hosts.
+
+    Suites can be chosen by their names in tests/conformance/hosted.toml: ``nox -s hosted -- wtf``.
+    """
+    if not package_index_answers(session):
+        session.skip("the package index can't be reached, and those tests are not kept here")
+    session.install("-e.[flask]", "pytest==8.4.*")
+    session.run("python", "tests/conformance/hosted.py", *session.posargs)
+
+
+@nox.session
 def browser(session: nox.Session) -> None:
     """Run the pages of the examples in the Chromium that is installed, without a window."""
     if shutil.which(os.environ.get("CHROMIUM", "chromium")) is None:

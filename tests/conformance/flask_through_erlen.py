@@ -15,10 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import erlen
-import erlen.flask
 import flask
 import werkzeug.test
+
+import erlen
+import erlen.flask
 
 straight: Callable[..., Any] = werkzeug.test.run_wsgi_app
 ways: weakref.WeakKeyDictionary[flask.Flask, erlen.Erlen] = weakref.WeakKeyDictionary()

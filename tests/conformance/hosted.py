@@ -75,6 +75,8 @@ def tests_of(source: Path, suite: dict[str, Any], folder: Path, **more: str) -> 
         env={**os.environ, "PYTHONPATH": path(), "OUTCOMES": str(outcomes), **more},
         check=False,
     )
+    if not outcomes.exists():  # pytest could not begin
+        return {"calls": 0, "tests": {}}
     result: dict[str, Any] = json.loads(outcomes.read_text("utf-8"))
     return result
 

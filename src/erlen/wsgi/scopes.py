@@ -17,7 +17,10 @@ def scope_of(environ: Environ) -> Scope:
     What a server says wrongly or not at all is left out: it never raises.
     """
     root = _as_bytes(environ.get("SCRIPT_NAME", "")).rstrip(b"/")
-    path = root + (_as_bytes(environ.get("PATH_INFO", "")) or b"/" * (not root))
+    below = _as_bytes(environ.get("PATH_INFO", ""))
+    if (below or not root) and not below.startswith((b"/", b"*")):
+        below = b"/" + below  # test clients send "page" for "/page", and Flask takes it
+    path = root + below
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
