@@ -175,6 +175,18 @@ async def test_an_app_may_replace_its_response_by_an_error_until_something_was_s
     assert (response.status_code, response.text) == (500, "sorry")
 
 
+async def test_a_whole_body_that_was_not_sent_yet_is_replaced_with_its_head():
+    def wsgi_app(environ, start_response):
+        start_response("200 OK", [*PLAIN, ("Content-Length", "4")])
+        yield b"fine"
+        start_response("500 Oops", list(PLAIN), (LookupError, LookupError("late"), None))
+        yield b"sorry"
+
+    response = await around(wsgi_app).test_client().get("/old/")
+
+    assert (response.status_code, response.text) == (500, "sorry")
+
+
 async def test_an_error_after_the_first_piece_is_raised_again_by_start_response():
     def wsgi_app(environ, start_response):
         write = start_response("200 OK", list(PLAIN))
