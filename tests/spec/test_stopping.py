@@ -54,6 +54,17 @@ SOURCE = f"""
     async def stream():
         return pieces("stream")
 
+    @app.get("/flood")
+    async def flood():
+        async def more():
+            try:
+                while True:
+                    yield "x" * 100_000
+            finally:
+                say("flood closed")
+        say("flood begun")
+        return more()
+
     @app.get("/poll")
     async def poll():
         await for_ever("poll")
@@ -229,6 +240,26 @@ def test_a_process_that_is_told_to_stop_ends_on_time_and_loses_nothing(serve, co
         assert text.index(line) < down.start(), text
     assert "def-poll returned /def-poll" in text
     assert GRACE <= float(down[1]) - told < GRACE + 5
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(ERLEN, id="erlen"),
+        pytest.param((*UVICORN, "--timeout-graceful-shutdown", "2"), id="uvicorn"),
+    ],
+)
+def test_a_client_that_takes_nothing_does_not_keep_the_process(serve, command):
+    process = serve(*command)
+    with process.ask("/flood"):
+        process.until("flood begun")
+
+        process.popen.send_signal(signal.SIGTERM)
+        process.end()
+
+    assert process.text.count("torn down /flood\n") == 1
+    assert process.text.index("flood closed") < process.text.index("down at")
+    assert "Traceback" not in process.text
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
