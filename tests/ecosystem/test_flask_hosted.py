@@ -8,6 +8,7 @@ import threading
 import flask
 import pytest
 from flask.sessions import SecureCookieSessionInterface
+from werkzeug.test import Client
 
 import erlen
 import erlen.flask
@@ -455,3 +456,17 @@ def test_a_flask_app_is_hosted_once():
 
     with pytest.raises(SetupError, match="is hosted already"):
         erlen.flask.host(erlen.Erlen("other"), old)
+
+
+# -- under a WSGI server ---------------------------------------------------------------------
+
+
+def test_what_the_server_says_beyond_the_request_arrives_and_a_path_gets_its_slash():
+    app, old = hosted()
+    old.get("/who")(lambda: f"{flask.request.remote_user} {flask.request.path}")
+    client = Client(app.wsgi_app)
+
+    page = client.get("who", environ_base={"REMOTE_USER": "ada"})
+
+    app.wsgi_app.close()
+    assert page.text == "ada /who"
