@@ -833,3 +833,25 @@ async def test_a_context_that_is_not_the_current_one_is_not_torn_down():
     inner.pop()
     outer.pop()
     assert torn == ["torn down"] * 2
+
+
+async def test_middleware_that_fails_on_an_open_websocket_closes_it_with_1011(caplog):
+    app = Erlen("middleware")
+
+    class Failing:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            raise LookupError("planted")
+
+    app.add_middleware(Failing)
+
+    exchange = await Conversation(app).run()
+
+    assert [message["type"] for message in exchange.sent] == ["websocket.accept", "websocket.close"]
+    assert exchange.sent[-1]["code"] == 1011
+    assert exchange.error is None
+    assert caplog.text.count("LookupError: planted") == 1

@@ -137,3 +137,11 @@ async def test_a_broadcast_that_is_cancelled_leaves_no_task():
 async def test_only_text_and_bytes_are_broadcast():
     with pytest.raises(TypeError, match=r"json\.dumps for a broadcast"):
         await broadcast((), {"a": 1})
+
+
+async def test_unless_told_otherwise_a_slow_peer_is_waited_for_one_second():
+    began = asyncio.get_running_loop().time()
+
+    assert len(await broadcast({asleep()}, "x")) == 1
+
+    assert asyncio.get_running_loop().time() - began > 0.9
