@@ -66,9 +66,9 @@ def forward(scope: Scope, hops: Hops) -> None:
             )
     if not headers:
         return
-    address = _nth(headers.get(b"x-forwarded-for"), hops.for_)
+    address = _without_port(_nth(headers.get(b"x-forwarded-for"), hops.for_) or "")
     if address:
-        scope["client"] = (address.strip('"[]'), 0)
+        scope["client"] = (address, 0)
     scheme = _nth(headers.get(b"x-forwarded-proto"), hops.proto)
     if scheme in ("http", "https"):
         websocket = scope["type"] == "websocket"
@@ -92,6 +92,14 @@ def _forward_host(scope: Scope, headers: dict[bytes, list[str]], hops: Hops) -> 
     if wanted != current and host_is_valid(wanted):
         others = [item for item in scope["headers"] if item[0] != b"host"]
         scope["headers"] = [(b"host", wanted.encode("latin-1")), *others]
+
+
+def _without_port(address: str) -> str:
+    """Return an address as it is compared: some proxies write the port of the client as well."""
+    address = address.strip('"')
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address
 
 
 def _nth(values: list[str] | None, hops: int) -> str | None:

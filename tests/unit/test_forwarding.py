@@ -35,6 +35,10 @@ def for_(*values):
         pytest.param([], 1, "10.0.0.1", id="none"),
         pytest.param(for_(b"1.1.1.1"), {"proto": 1}, "10.0.0.1", id="not trusted"),
         pytest.param(for_(b'"[::1]"'), 1, "::1", id="IPv6 in brackets"),
+        pytest.param(for_(b"2001:db8::1"), 1, "2001:db8::1", id="IPv6"),
+        pytest.param(for_(b"[2001:db8::1]:4711"), 1, "2001:db8::1", id="IPv6 with a port"),
+        pytest.param(for_(b"1.1.1.1:4711"), 1, "1.1.1.1", id="IPv4 with a port"),
+        pytest.param(for_(b":80"), 1, "10.0.0.1", id="a port alone"),
     ],
 )
 def test_the_client_is_what_the_outermost_trusted_proxy_saw(headers, hops, client):
