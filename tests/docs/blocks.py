@@ -1,4 +1,4 @@
-"""The code blocks of a Markdown page, as files that run. Knows fences; knows nothing of Erlen.
+"""The code blocks of a Markdown page, as files that run. Knows fences; of Erlen, the signals.
 
 A page is a folder of modules. Its Python blocks follow one another in one module until a
 block makes a second app, which starts the next one. Comments, invisible to readers, say more:
@@ -24,10 +24,13 @@ import inspect
 import re
 import sys
 import textwrap
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+
+from erlen.signals import signals
 
 ROOT = Path(__file__).parents[2]
 
@@ -188,7 +191,7 @@ def _part(page: Page, source: str) -> str:
 
 def run(page: Page, folder: Path) -> None:
     """Import all modules of a page that was written to *folder*, then run its checks."""
-    with _importable(folder):
+    with _importable(folder), _nobody_listens_afterwards():
         for module in page.modules:
             importlib.import_module(module)
         for check in page.checks:
@@ -198,6 +201,21 @@ def run(page: Page, folder: Path) -> None:
             result = eval(code, vars(sys.modules[check.module]))
             if code.co_flags & inspect.CO_COROUTINE:
                 asyncio.run(result)
+
+
+@contextmanager
+def _nobody_listens_afterwards() -> Iterator[None]:
+    """Disconnect from the signals who was connected in the meantime."""
+    before = {name: set(signal.receivers) for name, signal in signals.items()}
+    try:
+        yield
+    finally:
+        for name, signal in signals.items():
+            for key in set(signal.receivers) - before.get(name, set()):
+                receiver = signal.receivers[key]
+                if isinstance(receiver, weakref.ref):
+                    receiver = receiver()
+                signal.disconnect(receiver)
 
 
 @contextmanager

@@ -103,15 +103,20 @@ class Running:
     def __init__(self, command, folder, environ):
         self.folder = folder
         self.text = ""
-        self.process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        # What is started in the background of a shell ignores Ctrl+C, and so would its processes.
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self.process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, handler)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
