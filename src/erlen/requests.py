@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from starlette.requests import Request as StarletteRequest
 
-from .concurrency import Pending, on_loop, to_thread, wait_for
+from .bodies import Body, BodyStream
+from .concurrency import Pending, on_loop, to_thread
 from .connections import Connection, Limits, session_of
 from .datastructures import CombinedMultiDict, ImmutableMultiDict
 from .elsewhere import REQUEST, missing, refuse_overrides
-from .errors import ContextError
 from .exceptions import (
     BadRequest,
-    ClientDisconnected,
     HTTPException,
     RequestEntityTooLarge,
-    RequestTimeout,
     UnsupportedMediaType,
 )
 from .forms import (
@@ -50,8 +45,6 @@ from .headers import (
 )
 from .parts import Parts, Splitter, SyncPart
 from .registry import Rule
-from .streams import Inbox, Turn
-from .timeouts import Within
 from .typing import Message, Receive, Scope
 from .uploads import SyncUploadFile, UploadFile
 
@@ -60,11 +53,6 @@ __all__ = ["BodyStream", "Request", "SyncRequest"]
 T = TypeVar("T")
 
 _EMPTY_FORM = Form(ImmutableMultiDict(), ImmutableMultiDict())
-_IN_MEMORY = 1024 * 1024
-"""Bytes of a body that are kept in memory for a ``def`` view before a file takes them."""
-_BLOCK = 64 * 1024
-
-
 _UNREAD = object()
 
 
@@ -87,6 +75,8 @@ class Limit(Generic[T]):
         if request._own_limits is None:
             request._own_limits = cast("dict[str, Any]", {})
         request._own_limits[self._name] = value
+        if request._body is not None:
+            request._hand_limits_to(request._body)
 
 
 class Request(Connection):
@@ -111,19 +101,9 @@ class Request(Connection):
 
     # PERF: most requests have no body, so what becomes of it has its defaults here.
     _own_limits: dict[str, Any] | None = None
-    _inbox: Inbox | None = None
-    _arriving: Turn | None = None
-    _received = 0
-    _waited = 0.0  # seconds
-    _silence = 0.0  # seconds since the last piece
-    _parts: list[bytes] | None = None
-    _body: bytes | None = None
-    _spool: IO[bytes] | None = None
-    _is_here = False  # whether all of it is in one of these two
-    _again: Iterator[Message] | None = None
+    _body: Body | None = None
     _form: Form | None = None
     _form_failure: Exception | None = None
-    _file: IO[bytes] | None = None
     _json: Any = _UNREAD
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -191,7 +171,7 @@ class Request(Connection):
     @property
     def body_is_over(self) -> bool:
         """Whether all of the body was received, or the client announced none."""
-        return not self.has_body if self._inbox is None else self._inbox.complete
+        return not self.has_body if self._body is None else self._body.inbox.complete
 
     @property
     def content_encoding(self) -> str | None:
@@ -304,18 +284,20 @@ class Request(Connection):
         async def start() -> Any:
             if parse_form_data and self._is_form:
                 await self._load_form()
-            if not self._is_here and self._form is not None:
+            content = self._content
+            if not content.is_here and self._form is not None:
                 return "" if as_text else b""
-            await self.prefetch(spool=False)
-            return self._data(cache, as_text)
+            await content.read(spool=False)
+            return content.data(cache, as_text)
 
         def plain() -> Any:
             if parse_form_data and self._is_form:
                 self._form_now()
-            if not self._is_here and self._form is not None:
+            content = self._content
+            if not content.is_here and self._form is not None:
                 return "" if as_text else b""
-            self._need_body()
-            return self._data(cache, as_text)
+            content.need()
+            return content.data(cache, as_text)
 
         facing: Awaitable[Any] = self._face(name, start, plain)
         return facing
@@ -342,14 +324,14 @@ class Request(Connection):
             if self._json is _UNREAD or not cache:
                 if not (force or self.is_json):
                     return None if silent else self.on_json_loading_failed(None)
-                await self.prefetch(spool=False)
+                await self._content.read(spool=False)
             return self._load_json(silent, cache)
 
         def plain() -> Any:
             if self._json is _UNREAD or not cache:
                 if not (force or self.is_json):
                     return None if silent else self.on_json_loading_failed(None)
-                self._need_body()
+                self._content.need()
             return self._load_json(silent, cache)
 
         facing: Awaitable[Any] = self._face(name, start, plain)
@@ -411,13 +393,13 @@ class Request(Connection):
         In ``def`` code a binary file: ``request.stream.read(1024)``.
         """
         if on_loop():
-            return BodyStream(self)
-        return cast(BodyStream, self._file_now())
+            return self.body
+        return cast(BodyStream, self._content.file(arriving=self.stream_body))
 
     @property
     def body(self) -> BodyStream:
         """The body as Quart has it: awaited as a whole or iterated."""
-        return BodyStream(self)
+        return BodyStream(self.chunks, self.get_data)
 
     def parts(self) -> Parts:
         """Return the parts of a multipart form while they arrive, fields and files alike.
@@ -435,14 +417,9 @@ class Request(Connection):
                 "The body has no parts: its Content-Type is not 'multipart/form-data'."
             )
         splitter = Splitter(self.content_type or "", self._form_limits())
-        if on_loop():
-            chunks = self.chunks()
-        elif self.stream_body and not self._is_here:
-            chunks = _waited_for(self.chunks())
-        else:
-            self._need_body()
-            chunks = _there_already(self._buffered_blocks())
-        if not self._is_here:
+        body = self._content
+        chunks = body.chunks() if on_loop() else body.chunks_in_thread(arriving=self.stream_body)
+        if not body.is_here:
             if self._form is not None or self._form_failure is not None:
                 raise RuntimeError("The parts of this form are gone: the form was read before.")
             self._form_failure = RuntimeError(
@@ -452,36 +429,25 @@ class Request(Connection):
 
     # -- reading, on the loop --------------------------------------------------------------
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
+    def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body, piece by piece as it arrives; as a whole if it was read already."""
-        if self._spool is not None:
-            await self.prefetch()
-        if self._is_here:
-            blocks = self._buffered_blocks()
-            while block := await to_thread(next, blocks, b""):
-                yield block
-            return
-        while self._parts:  # what came before a limit was reached that is higher now
-            yield self._parts.pop(0)
-        async for chunk in self._chunks():
-            yield chunk
+        return self._content.chunks()
 
     @property
-    def _mailbox(self) -> Inbox:
-        """What the messages of this request are taken from."""
-        if self._inbox is None:
-            self._inbox = Inbox(self._receive)
-        return self._inbox
+    def _content(self) -> Body:
+        """The body, made when it is first touched, under the limits of now."""
+        body = self._body
+        if body is None:
+            # In one step: a thread and the loop may want it at the same time.
+            made = Body(self._receive, self.content_length or 0)
+            body = self.__dict__.setdefault("_body", made)
+        self._hand_limits_to(body)
+        return body
 
-    async def _begin(self) -> Turn:
-        """Let one read the body when several tasks ask for it; the turn has to be ended."""
-        turn = self._arriving
-        if turn is None:
-            turn = self._arriving = Turn()
-        elif turn.taken:
-            await turn.wait()
-        turn.taken = True
-        return turn
+    def _hand_limits_to(self, body: Body) -> None:
+        body.max_length = self.max_content_length
+        body.timeout = self.body_timeout
+        body.min_rate = self.body_min_rate
 
     async def prefetch(self, *, spool: bool = True) -> None:
         """Read the whole body, into memory or, if it is large and *spool* is true, a file.
@@ -490,160 +456,48 @@ class Request(Connection):
 
         :raises HTTPException: 413, 408 or 400.
         """
-        if self._is_here:
-            return
-        turn = await self._begin()
-        try:
-            if not self._is_here:
-                await self._read_all(spool)
-        finally:
-            turn.end()
-
-    async def _read_all(self, spool: bool) -> None:
-        parts = self._parts = self._parts or []
-        inbox = self._check_announced()
-        while not inbox.complete:
-            if chunk := await self._piece(inbox):
-                parts.append(chunk)
-                if spool and self._received > _IN_MEMORY:
-                    await to_thread(self._write_parts)
-                self._check_size(self._received)
-        if self._spool is None:
-            self._body = b"".join(parts) if len(parts) != 1 else parts[0]
-        else:
-            await to_thread(self._write_parts)
-        self._parts = None
-        self._is_here = True
-
-    def _write_parts(self) -> None:
-        if self._spool is None:
-            # Closed in close(): it lives as long as the request.
-            self._spool = tempfile.TemporaryFile(prefix="erlen-body-")  # noqa: SIM115
-        parts = self._parts or []
-        self._spool.write(b"".join(parts))
-        parts.clear()
-
-    def _chunks(self) -> _Chunks:
-        """Return what arrives; the limit counts received bytes, whatever was announced."""
-        return _Chunks(self._check_announced, self._next_chunk)
-
-    async def _next_chunk(self, inbox: Inbox) -> bytes:
-        """Return the next piece that is not empty; ``b""`` at the end."""
-        self._check_size(self._received)
-        while not inbox.complete:
-            if chunk := await self._piece(inbox):
-                return chunk
-        return b""
-
-    def _check_announced(self) -> Inbox:
-        """Refuse at once what is announced as too long; return where it comes from."""
-        self._check_size(max(self.content_length or 0, self._received))
-        return self._mailbox
-
-    async def _piece(self, inbox: Inbox) -> bytes:
-        patience = self._patience() if self._waited else self.body_timeout
-        if patience is None:
-            message = await inbox.take()
-        else:
-            message = await self._take_within(patience, inbox)
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected("The client left before its request was complete.")
-        chunk: bytes = message.get("body", b"")
-        self._received += len(chunk)
-        return chunk
-
-    def _patience(self) -> float | None:
-        """Return how many seconds the next piece has to arrive; ``None``: all it wants.
-
-        What came too late once is not waited for a second time, unless the limit is another
-        now. The time that the app takes between two pieces is not the client's.
-        """
-        limit = self.body_timeout
-        if limit is None:
-            return None
-        patience = limit - self._silence
-        if rate := self.body_min_rate:
-            patience = min(patience, limit + self._received / rate - self._waited)
-        return patience
-
-    async def _take_within(self, patience: float, inbox: Inbox) -> Message:
-        arriving = Within(inbox.take(), patience)
-        try:
-            message = await arriving
-        except TimeoutError:
-            raise RequestTimeout(self._why_too_late(patience)) from None
-        finally:
-            if arriving.waited:
-                self._waited += arriving.waited
-                self._silence += arriving.waited
-        if self._silence:
-            self._silence = 0.0
-        return message
-
-    def _why_too_late(self, patience: float) -> str:
-        if patience == cast(float, self.body_timeout) - self._silence:
-            return f"The body did not arrive within {self.body_timeout} seconds (BODY_TIMEOUT)."
-        return (
-            f"The body came too slowly, with less than {self.body_min_rate} bytes a second"
-            " (BODY_MIN_RATE)."
-        )
-
-    def _check_size(self, size: int) -> None:
-        limit = self.max_content_length
-        if limit is not None and size > limit:
-            raise RequestEntityTooLarge(
-                f"The body has {size} bytes or more, {limit} are allowed (MAX_CONTENT_LENGTH,"
-                " or max_content_length= of the route)."
-            )
+        await self._content.read(spool=spool)
 
     async def replay(self) -> Message:
         """Receive as an ASGI app does, with a body that was read already given again."""
-        if self._again is None:
-            if self._received or self._mailbox.complete:
-                await self.prefetch()
-            self._again = self._messages_again() if self._is_here else iter(())
-        if self._spool is None:
-            message = next(self._again, None)
-        else:
-            message = await to_thread(next, self._again, None)
-        return message or await self._mailbox.take()
-
-    def _messages_again(self) -> Iterator[Message]:
-        for block in self._buffered_blocks():
-            yield {"type": "http.request", "body": block, "more_body": True}
-        yield {"type": "http.request", "body": b"", "more_body": False}
+        return await self._content.replay()
 
     async def until_disconnect(self) -> Message:
         """Wait until the client leaves, without taking the body from whoever reads it."""
-        return await self._mailbox.until_disconnect()
+        return await self._content.inbox.until_disconnect()
 
     async def _load_form(self) -> Form:
         if self._form is None:
-            turn = await self._begin()
+            body = self._content
+            turn = body.turn
+            if turn.taken:
+                await turn.wait()
+            turn.taken = True
             try:
-                await self._load_form_once()
+                if self._form is None:
+                    await self._load_form_once(body)
             finally:
                 turn.end()
         return cast(Form, self._form)
 
-    async def _load_form_once(self) -> None:
-        if self._is_here:
+    async def _load_form_once(self, body: Body) -> None:
+        if body.is_here:
             self._form = await to_thread(self._form_now)
-        elif self._form is None:
-            self._form = await self._parse_arriving()
+        else:
+            self._form = await self._parse_arriving(body)
 
-    async def _parse_arriving(self) -> Form:
+    async def _parse_arriving(self, body: Body) -> Form:
         parser = form_parser(self.content_type or "", self._form_limits())
         if parser is None:
             return _EMPTY_FORM
         if self._form_failure is not None:
             raise self._form_failure
-        before = self._received
+        before = body.received
         failure: Exception = RuntimeError(
             "The form was not read to its end, because that was cancelled. What arrived is gone."
         )
         try:
-            return await read_form(self._chunks(), parser)
+            return await read_form(body.arriving(), parser)
         except FormError as error:
             failure = _refused(error)
             raise failure from error
@@ -651,7 +505,7 @@ class Request(Connection):
             failure = error
             raise
         finally:
-            if self._received > before:
+            if body.received > before:
                 self._form_failure = failure
 
     def _files_of(self, form: Form) -> ImmutableMultiDict[str, UploadFile]:
@@ -662,43 +516,12 @@ class Request(Connection):
     def _form_limits(self) -> FormLimits:
         return FormLimits(max_memory=self.max_form_memory_size, max_parts=self.max_form_parts)
 
-    # -- reading, in a thread --------------------------------------------------------------
-
-    def _need_body(self) -> None:
-        """Make sure that the body is here, for ``def`` code."""
-        if self._is_here:
-            return
-        if on_loop_thread():
-            raise ContextError(
-                "The body of this request was not read yet, and it cannot be waited for here: in"
-                " a def step that is marked inline=True, or in a template that is rendered on"
-                " the event loop. Remove inline=True, or make it async def; for a template,"
-                " await the body before you render."
-            )
-        wait_for(self.prefetch)
-
-    def _file_now(self) -> IO[bytes]:
-        if self._file is None:
-            self._file = self._opened_file()
-        return self._file
-
-    def _opened_file(self) -> IO[bytes]:
-        if self.stream_body and not self._is_here:
-            return cast("IO[bytes]", io.BufferedReader(_Incoming(self), _BLOCK))
-        self._need_body()
-        return io.BytesIO(self._body) if self._body is not None else self._rewound()
-
-    def _rewound(self) -> IO[bytes]:
-        spool = cast("IO[bytes]", self._spool)
-        spool.seek(0)
-        return spool
-
     def _form_now(self) -> Form:
         if self._form is None:
             if form_parser(self.content_type or "", self._form_limits()) is None:
                 self._form = _EMPTY_FORM
             else:
-                self._need_body()
+                self._content.need()
                 self._form = self._parse_buffered()
         return self._form
 
@@ -707,17 +530,9 @@ class Request(Connection):
         if parser is None:
             return _EMPTY_FORM
         try:
-            return read_form_sync(self._buffered_blocks(), parser)
+            return read_form_sync(self._content.blocks(), parser)
         except FormError as error:
             raise _refused(error) from error
-
-    def _buffered_blocks(self) -> Iterator[bytes]:
-        if self._body is not None:
-            yield self._body
-        else:
-            spool = self._rewound()
-            while block := spool.read(_BLOCK):
-                yield block
 
     # -- what was read ---------------------------------------------------------------------
 
@@ -727,22 +542,11 @@ class Request(Connection):
 
     want_form_data_parsed = property(lambda self: self._is_form, doc="Whether the body is a form.")
 
-    def _data(self, cache: bool, as_text: bool) -> Any:
-        body = self._body if self._body is not None else self._rewound().read()
-        if not cache:
-            self._forget()
-        return body.decode("utf-8", "replace") if as_text else body
-
-    def _forget(self) -> None:
-        if self._spool is not None:
-            self._spool.close()
-        self._body, self._spool = b"", None
-
     def _load_json(self, silent: bool, cache: bool) -> Any:
         if cache and self._json is not _UNREAD:
             return self._json
         try:
-            value = self.limits.json.loads(self._data(cache=True, as_text=False))
+            value = self.limits.json.loads(cast(Body, self._body).data())
         except ValueError as error:
             if silent:
                 return None
@@ -766,21 +570,13 @@ class Request(Connection):
 
     def close(self) -> None:
         """Close the files of this request."""
-        files: list[Any] = [] if self._spool is None else [self._spool]
-        if self._form is not None:
-            files += [upload for uploads in self._form.files.listvalues() for upload in uploads]
-        for file in files:
-            with suppress(OSError):  # what a full disk did not take is thrown away anyway
-                file.close()
-
-
-def on_loop_thread() -> bool:
-    """Say whether an event loop runs in this thread, which then must not wait for it."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+        if self._body is not None:
+            self._body.close()
+        if self._form is not None and self._form.files:
+            for uploads in self._form.files.listvalues():
+                for upload in uploads:
+                    with suppress(OSError):  # what a full disk did not take is thrown away anyway
+                        upload.close()
 
 
 _FORM_KEYS = {"max_memory": "MAX_FORM_MEMORY_SIZE", "max_parts": "MAX_FORM_PARTS"}
@@ -792,87 +588,6 @@ def _refused(error: FormError) -> HTTPException:
         key = _FORM_KEYS.get(error.limit_name, error.limit_name)
         return RequestEntityTooLarge(f"{error} ({key}).")
     return BadRequest(str(error))
-
-
-class BodyStream:
-    """The body of a request as it arrives; awaiting it reads the rest."""
-
-    __slots__ = ("_request",)
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._request.chunks()
-
-    def __await__(self) -> Any:
-        return self._request.get_data().__await__()
-
-    async def read(self) -> bytes:
-        """Read all that has not been read."""
-        return b"".join([chunk async for chunk in self])
-
-
-async def _waited_for(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """Yield *chunks* in a thread, without ever suspending there."""
-
-    async def take() -> bytes:
-        return await anext(chunks, b"")
-
-    while chunk := wait_for(take):
-        yield chunk
-
-
-async def _there_already(blocks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    for block in blocks:
-        if block:
-            yield block
-
-
-class _Chunks(AsyncIterator[bytes]):
-    """The pieces of a body as they arrive.
-
-    PERF: a loop keeps a list of the generators that it iterates; this it does not (2 us).
-    """
-
-    __slots__ = ("_begin", "_inbox", "_next")
-
-    def __init__(
-        self, begin: Callable[[], Inbox], following: Callable[[Inbox], Awaitable[bytes]]
-    ) -> None:
-        self._begin = begin
-        self._next = following
-        self._inbox: Inbox | None = None
-
-    async def __anext__(self) -> bytes:
-        if self._inbox is None:
-            self._inbox = self._begin()
-        chunk = await self._next(self._inbox)
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
-
-
-class _Incoming(io.RawIOBase):
-    """A body that is still arriving, as a blocking file for one thread."""
-
-    def __init__(self, request: Request) -> None:
-        self._chunks = request.chunks()
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._rest:
-            self._rest = wait_for(self._next)
-        taken = self._rest[: len(buffer)]
-        self._rest = self._rest[len(taken) :]
-        buffer[: len(taken)] = taken
-        return len(taken)
-
-    async def _next(self) -> bytes:
-        return await anext(self._chunks, b"")
 
 
 if TYPE_CHECKING:

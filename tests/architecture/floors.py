@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("conditional", "rules", "forwarding", "fields", "streams", "decorators", "parts"),
     ("responses", "matching"),
     ("exceptions", "uploads", "events"),
-    ("forms", "connections"),
+    ("forms", "connections", "bodies"),
     ("requests", "websockets", "files", "results", "sessions", "routes"),
     ("context", "registrar", "routing", "signatures"),
     ("binding", "blueprints", "templating", "urls", "static", "inflight"),

@@ -26,7 +26,7 @@ BUDGETS = {
     "header": 17,
     "cookie": 21,
     "json body": 59,
-    "form": 77,
+    "form": 73,
     "hooks": 21,
     "missing": 66,
     "error handler": 23,

@@ -13,11 +13,11 @@ from typing import Any, TypeVar, cast
 
 from blinker import Signal
 
+from ..bodies import on_loop_thread
 from ..concurrency import wait_for
 from ..context import Context
 from ..errors import place_of
 from ..registry import Inline
-from ..requests import on_loop_thread
 
 __all__ = ["ADVICE", "plainly", "tell", "wait", "where"]
 

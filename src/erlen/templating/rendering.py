@@ -10,8 +10,8 @@ from inspect import isawaitable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from ..bodies import on_loop_thread
 from ..context import Context
-from ..requests import on_loop_thread
 from ..signals import announce, before_render_template, template_rendered
 from .calls import plainly, tell, wait, where
 

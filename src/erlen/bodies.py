@@ -1,0 +1,385 @@
+"""The body of a request on its way in. Knows receive, sizes and seconds; knows no header."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import IO, Any, cast
+
+from .concurrency import to_thread, wait_for
+from .errors import ContextError
+from .exceptions import ClientDisconnected, RequestEntityTooLarge, RequestTimeout
+from .streams import Inbox, Turn
+from .timeouts import Within
+from .typing import Message, Receive
+
+__all__ = ["Body", "BodyStream", "on_loop_thread"]
+
+_IN_MEMORY = 1024 * 1024
+"""Bytes of a body that are kept in memory for a ``def`` view before a file takes them."""
+_BLOCK = 64 * 1024
+
+
+class Body:
+    """What a client sends after its headers: still arriving, or here as a whole.
+
+    *announced* is the length that the client gave, in bytes; 0 if it gave none.
+    """
+
+    __slots__ = (
+        "_again",
+        "_announced",
+        "_file",
+        "_parts",
+        "_silence",
+        "_spool",
+        "_waited",
+        "_whole",
+        "inbox",
+        "is_here",
+        "max_length",
+        "min_rate",
+        "received",
+        "timeout",
+        "turn",
+    )
+
+    def __init__(self, receive: Receive, announced: int) -> None:
+        self.inbox = Inbox(receive)
+        """What the messages are taken from."""
+        self.turn = Turn()
+        """Has to be taken by whoever reads, since several tasks may ask for the body."""
+        self.is_here = False
+        """Whether all of it was read, into memory or a file."""
+        self.received = 0
+        """Bytes that have arrived."""
+        self.max_length: int | None = None
+        """Bytes that it may have; ``None`` lifts the limit. Settable while it arrives."""
+        self.timeout: float | None = None
+        """Seconds to wait for each piece; ``None`` waits for ever."""
+        self.min_rate: float | None = None
+        """Bytes a second that it has to come with, after *timeout* seconds of waiting."""
+        self._announced = announced
+        self._waited = 0.0  # seconds
+        self._silence = 0.0  # seconds since the last piece
+        self._parts: list[bytes] | None = None
+        self._whole: bytes | None = None
+        self._spool: IO[bytes] | None = None
+        self._file: IO[bytes] | None = None
+        self._again: Iterator[Message] | None = None
+
+    # -- on the loop -----------------------------------------------------------------------
+
+    async def read(self, *, spool: bool = True) -> None:
+        """Read all of it, into memory or, if it is large and *spool* is true, a file.
+
+        After an error it goes on where it was, with limits that may be others now.
+
+        :raises HTTPException: 413, 408 or 400.
+        """
+        if self.is_here:
+            return
+        turn = self.turn
+        if turn.taken:
+            await turn.wait()
+        turn.taken = True
+        try:
+            if not self.is_here:
+                await self._read_all(spool)
+        finally:
+            turn.end()
+
+    async def _read_all(self, spool: bool) -> None:
+        parts = self._parts = self._parts or []
+        self.check_announced()
+        inbox = self.inbox
+        while not inbox.complete:
+            if chunk := await self._piece():
+                parts.append(chunk)
+                if spool and self.received > _IN_MEMORY:
+                    await to_thread(self._write_parts)
+                if self.max_length is not None and self.received > self.max_length:
+                    raise self._too_large(self.received)
+        if self._spool is None:
+            self._whole = b"".join(parts) if len(parts) != 1 else parts[0]
+        else:
+            await to_thread(self._write_parts)
+        self._parts = None
+        self.is_here = True
+
+    def _write_parts(self) -> None:
+        if self._spool is None:
+            # Closed in close(): it lives as long as the request.
+            self._spool = tempfile.TemporaryFile(prefix="erlen-body-")  # noqa: SIM115
+        parts = self._parts or []
+        self._spool.write(b"".join(parts))
+        parts.clear()
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield it piece by piece as it arrives; as a whole if it was read already."""
+        if self._spool is not None:
+            await self.read()
+        if self.is_here:
+            blocks = self.blocks()
+            while block := await to_thread(next, blocks, b""):
+                yield block
+            return
+        while self._parts:  # what came before a limit was reached that is higher now
+            yield self._parts.pop(0)
+        async for chunk in self.arriving():
+            yield chunk
+
+    def arriving(self) -> AsyncIterator[bytes]:
+        """Return what still arrives; the limit counts received bytes, whatever was announced."""
+        return _Arriving(self)
+
+    def check_announced(self) -> None:
+        """Refuse at once what is announced as too long."""
+        size = max(self._announced, self.received)
+        if self.max_length is not None and size > self.max_length:
+            raise self._too_large(size)
+
+    async def next_chunk(self) -> bytes:
+        """Return the next piece that is not empty; ``b""`` at the end."""
+        if self.max_length is not None and self.received > self.max_length:
+            raise self._too_large(self.received)
+        while not self.inbox.complete:
+            if chunk := await self._piece():
+                return chunk
+        return b""
+
+    async def _piece(self) -> bytes:
+        patience = self._patience() if self._waited else self.timeout
+        if patience is None:
+            message = await self.inbox.take()
+        else:
+            message = await self._take_within(patience)
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected("The client left before its request was complete.")
+        chunk: bytes = message.get("body", b"")
+        self.received += len(chunk)
+        return chunk
+
+    def _patience(self) -> float | None:
+        """Return how many seconds the next piece has to arrive; ``None``: all it wants.
+
+        What came too late once is not waited for a second time, unless the limit is another
+        now. The time that the app takes between two pieces is not the client's.
+        """
+        limit = self.timeout
+        if limit is None:
+            return None
+        patience = limit - self._silence
+        if rate := self.min_rate:
+            patience = min(patience, limit + self.received / rate - self._waited)
+        return patience
+
+    async def _take_within(self, patience: float) -> Message:
+        arriving = Within(self.inbox.take(), patience)
+        try:
+            message = await arriving
+        except TimeoutError:
+            raise RequestTimeout(self._why_too_late(patience)) from None
+        finally:
+            if arriving.waited:
+                self._waited += arriving.waited
+                self._silence += arriving.waited
+        if self._silence:
+            self._silence = 0.0
+        return message
+
+    def _why_too_late(self, patience: float) -> str:
+        if patience == cast(float, self.timeout) - self._silence:
+            return f"The body did not arrive within {self.timeout} seconds (BODY_TIMEOUT)."
+        return (
+            f"The body came too slowly, with less than {self.min_rate} bytes a second"
+            " (BODY_MIN_RATE)."
+        )
+
+    def _too_large(self, size: int) -> RequestEntityTooLarge:
+        return RequestEntityTooLarge(
+            f"The body has {size} bytes or more, {self.max_length} are allowed"
+            " (MAX_CONTENT_LENGTH, or max_content_length= of the route)."
+        )
+
+    async def replay(self) -> Message:
+        """Receive as an ASGI app does, with a body that was read already given again."""
+        if self._again is None:
+            if self.received or self.inbox.complete:
+                await self.read()
+            self._again = self._messages_again() if self.is_here else iter(())
+        if self._spool is None:
+            message = next(self._again, None)
+        else:
+            message = await to_thread(next, self._again, None)
+        return message or await self.inbox.take()
+
+    def _messages_again(self) -> Iterator[Message]:
+        for block in self.blocks():
+            yield {"type": "http.request", "body": block, "more_body": True}
+        yield {"type": "http.request", "body": b"", "more_body": False}
+
+    # -- in a thread -----------------------------------------------------------------------
+
+    def need(self) -> None:
+        """Make sure that it is here, for ``def`` code.
+
+        :raises ContextError: on an event loop, which cannot wait for it.
+        """
+        if self.is_here:
+            return
+        if on_loop_thread():
+            raise ContextError(
+                "The body of this request was not read yet, and it cannot be waited for here: in"
+                " a def step that is marked inline=True, or in a template that is rendered on"
+                " the event loop. Remove inline=True, or make it async def; for a template,"
+                " await the body before you render."
+            )
+        wait_for(self.read)
+
+    def file(self, *, arriving: bool) -> IO[bytes]:
+        """Return the one file that it is read from; if *arriving*, while it arrives."""
+        if self._file is None:
+            self._file = self._opened(arriving)
+        return self._file
+
+    def _opened(self, arriving: bool) -> IO[bytes]:
+        if arriving and not self.is_here:
+            return cast("IO[bytes]", io.BufferedReader(_Incoming(self.chunks()), _BLOCK))
+        self.need()
+        return io.BytesIO(self._whole) if self._whole is not None else self._rewound()
+
+    def chunks_in_thread(self, *, arriving: bool) -> AsyncGenerator[bytes, None]:
+        """Yield it without ever suspending; if *arriving*, while it arrives."""
+        if arriving and not self.is_here:
+            return _waited_for(self.chunks())
+        self.need()
+        return _there_already(self.blocks())
+
+    # -- what was read ---------------------------------------------------------------------
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield what was read; from a file, block by block."""
+        if self._whole is not None:
+            yield self._whole
+        else:
+            spool = self._rewound()
+            while block := spool.read(_BLOCK):
+                yield block
+
+    def data(self, keep: bool = True, as_text: bool = False) -> Any:
+        """Return what was read as bytes, or text; and forget it unless it is to *keep*."""
+        data = self._whole if self._whole is not None else self._rewound().read()
+        if not keep:
+            self._forget()
+        return data.decode("utf-8", "replace") if as_text else data
+
+    def _rewound(self) -> IO[bytes]:
+        spool = cast("IO[bytes]", self._spool)
+        spool.seek(0)
+        return spool
+
+    def _forget(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+        self._whole, self._spool = b"", None
+
+    def close(self) -> None:
+        """Close the file that took it."""
+        if self._spool is not None:
+            with suppress(OSError):  # what a full disk did not take is thrown away anyway
+                self._spool.close()
+
+
+class BodyStream:
+    """The body of a request as it arrives; awaiting it reads the rest."""
+
+    __slots__ = ("_chunks", "_whole")
+
+    def __init__(
+        self, chunks: Callable[[], AsyncIterator[bytes]], whole: Callable[[], Awaitable[Any]]
+    ) -> None:
+        self._chunks = chunks
+        self._whole = whole
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks()
+
+    def __await__(self) -> Any:
+        return self._whole().__await__()
+
+    async def read(self) -> bytes:
+        """Read all that has not been read."""
+        return b"".join([chunk async for chunk in self])
+
+
+def on_loop_thread() -> bool:
+    """Say whether an event loop runs in this thread, which then must not wait for it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _waited_for(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Yield *chunks* in a thread, without ever suspending there."""
+
+    async def take() -> bytes:
+        return await anext(chunks, b"")
+
+    while chunk := wait_for(take):
+        yield chunk
+
+
+async def _there_already(blocks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    for block in blocks:
+        if block:
+            yield block
+
+
+class _Arriving(AsyncIterator[bytes]):
+    """The pieces of a body as they arrive.
+
+    PERF: a loop keeps a list of the generators that it iterates; this it does not (2 us).
+    """
+
+    __slots__ = ("_began", "_body")
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._began = False
+
+    async def __anext__(self) -> bytes:
+        if not self._began:
+            self._body.check_announced()
+            self._began = True
+        chunk = await self._body.next_chunk()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+
+class _Incoming(io.RawIOBase):
+    """A body that is still arriving, as a blocking file for one thread."""
+
+    def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = wait_for(self._next)
+        taken = self._rest[: len(buffer)]
+        self._rest = self._rest[len(taken) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+    async def _next(self) -> bytes:
+        return await anext(self._chunks, b"")
