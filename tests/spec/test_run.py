@@ -648,7 +648,7 @@ def test_a_change_is_served_when_the_file_is_saved(launch):
     running.wait_for_answer("two")
 
     assert " * Detected change in 'hello.py', reloading\n" in running.text
-    assert f" * Running again on http://127.0.0.1:{running.port}\n" in running.text
+    running.wait_for(f" * Running again on http://127.0.0.1:{running.port}\n")
     assert running.stop() == 0
 
 
