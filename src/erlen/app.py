@@ -26,7 +26,7 @@ from .config import DEFAULTS, Config, ConfigAttribute
 from .connections import Limits
 from .context import AppGlobals, Context
 from .decorators import template_decorator
-from .elsewhere import APP, APP_CALLS, QUART, missing, refuse_other_calls, refuse_overrides
+from .elsewhere import APP, APP_CALLS, QUART, lacks, refuse_other_calls, refuse_overrides
 from .entry import Others, entrance, guard
 from .errors import SetupAssertionError, SetupValueError
 from .exceptions import Aborter, BadHost, HTTPException, InternalServerError
@@ -70,6 +70,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _HOST = frozenset("".join(letters).encode() for letters in product("hH", "oO", "sS", "tT"))
 
 
+@lacks({**APP, **QUART})
 class App(Registrar, Starlette):
     """An ASGI app with Flask's decorators; see :class:`erlen.Erlen` for all of it."""
 
@@ -168,12 +169,6 @@ class App(Registrar, Starlette):
         super().__init_subclass__(**options)
         refuse_overrides(cls, APP)
         refuse_other_calls(cls, APP_CALLS)
-
-    if not TYPE_CHECKING:  # pragma: no branch
-        # WHY: a checker that saw it would take any misspelt attribute for one that is there.
-
-        def __getattr__(self, name):
-            raise missing(self, name, {**APP, **QUART})
 
     # -- what subclasses replace -----------------------------------------------------------
 

@@ -6,10 +6,10 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from .decorators import hook_decorator, template_decorator
-from .elsewhere import BLUEPRINT, missing, refuse_overrides
+from .elsewhere import BLUEPRINT, lacks, refuse_overrides
 from .errors import SetupAssertionError, SetupTypeError, SetupValueError
 from .registrar import Registrar, setupmethod
 from .registry import HOOK_KINDS, Prefix, Registry, Rule, prefixed
@@ -87,6 +87,7 @@ class _Child(NamedTuple):
     options: dict[str, Any]
 
 
+@lacks(BLUEPRINT)
 class Blueprint(Registrar):
     """A group of views with a name, usually a URL prefix, and its own hooks and handlers.
 
@@ -102,12 +103,6 @@ class Blueprint(Registrar):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         refuse_overrides(cls, BLUEPRINT)
-
-    if not TYPE_CHECKING:  # pragma: no branch
-        # WHY: a checker that saw it would take any misspelt attribute for one that is there.
-
-        def __getattr__(self, name):
-            raise missing(self, name, BLUEPRINT)
 
     def __init__(
         self,

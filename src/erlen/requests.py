@@ -13,7 +13,7 @@ from .bodies import Body, BodyStream
 from .concurrency import Pending, on_loop, to_thread
 from .connections import Connection, Limits, session_of
 from .datastructures import CombinedMultiDict, ImmutableMultiDict
-from .elsewhere import REQUEST, missing, refuse_overrides
+from .elsewhere import REQUEST, lacks, refuse_overrides
 from .exceptions import (
     BadRequest,
     HTTPException,
@@ -79,6 +79,7 @@ class Limit(Generic[T]):
             request._hand_limits_to(request._body)
 
 
+@lacks(REQUEST)
 class Request(Connection):
     """An HTTP request. In ``async def`` code the body is awaited: ``await request.form``.
 
@@ -109,12 +110,6 @@ class Request(Connection):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         refuse_overrides(cls, REQUEST)
-
-    if not TYPE_CHECKING:  # pragma: no branch
-        # WHY: a checker that saw it would take any misspelt attribute for one that is there.
-
-        def __getattr__(self, name):
-            raise missing(self, name, REQUEST)
 
     def __init__(
         self,

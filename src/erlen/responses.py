@@ -8,14 +8,14 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from html import escape
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from starlette.responses import Response as StarletteResponse
 
 from . import json
 from .concurrency import ensure_sync, on_loop
 from .conditional import Verdict, evaluate
-from .elsewhere import RESPONSE, missing
+from .elsewhere import RESPONSE, lacks
 from .fields import (
     LiveField,
     age_field,
@@ -105,6 +105,7 @@ def _content_range(text: str | None, changed: Callable[[ContentRange], None]) ->
     return ContentRange(on_update=changed) if found is None else found
 
 
+@lacks(RESPONSE)
 class Response(StarletteResponse):
     """An HTTP response: Flask's names on a Starlette ``Response``.
 
@@ -689,12 +690,6 @@ class Response(StarletteResponse):
             if close is not None:
                 self.call_on_close(close)
         self.set_data(b"")
-
-    if not TYPE_CHECKING:  # pragma: no branch
-        # WHY: a checker that saw it would take any misspelt attribute for one that is there.
-
-        def __getattr__(self, name):
-            raise missing(self, name, RESPONSE)
 
     def __repr__(self) -> str:
         size = "streamed" if self.stream is not None else f"{len(self.body)} bytes"
