@@ -321,6 +321,54 @@ def test_an_environment_does_not_keep_its_app_alive():
     del environment
 
 
+class Rude:
+    """Something whose attributes and items fail in every way that Jinja forgives."""
+
+    known = "an attribute"
+
+    @property
+    def broken(self) -> str:
+        raise AttributeError("inside")
+
+    def __getitem__(self, name: str) -> str:
+        if name == "item":
+            return "an item"
+        raise {"type": TypeError, "lookup": IndexError}.get(name, AttributeError)(name)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ({"name": "an item"}, "name"),
+        ({"name": None}, "name"),
+        ({"items": "hidden by the method"}, "items"),
+        ({}, "missing"),
+        (SimpleNamespace(name="an attribute"), "name"),
+        (SimpleNamespace(), "missing"),
+        (None, "missing"),
+        ([1, 2], "missing"),
+        *((Rude(), name) for name in ("known", "item", "broken", "type", "lookup", "missing")),
+    ],
+)
+def test_a_name_after_a_dot_means_what_it_means_to_jinja(value: Any, name: str):
+    ours, theirs = Shop().jinja_env, jinja2.Environment()
+
+    found, wanted = ours.getattr(value, name), theirs.getattr(value, name)
+
+    assert type(found) is type(wanted)
+    assert isinstance(found, jinja2.Undefined) or found == wanted
+
+
+def test_an_error_of_another_kind_leaves_an_attribute_as_it_does_in_jinja():
+    class Failing:
+        @property
+        def name(self) -> str:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        render_string(context_of(Shop()), "{{ x.name }}", {"x": Failing()})
+
+
 def test_names_and_options_can_be_added_by_the_app():
     app = Shop(options={"trim_blocks": True, "autoescape": True})
 

@@ -39,6 +39,7 @@ __all__ = [
 
 _STRINGS = 100
 """Templates from strings that are kept compiled."""
+_NOWHERE = object()
 _CALLABLES = (FunctionType, MethodType, functools.partial)
 
 
@@ -153,6 +154,18 @@ class Environment(jinja2.Environment):
         twin._strings = LRUCache(_STRINGS)
         twin._twin = None
         return twin
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return what ``obj.attribute`` is in a template: an attribute, else an item; see Jinja."""
+        # PERF: Jinja catches an AttributeError before it looks into a dict, which is most of what
+        # a table of dicts costs; with a default, none is made (bench/templating.py).
+        found = getattr(obj, attribute, _NOWHERE)
+        if found is not _NOWHERE:
+            return found
+        try:
+            return obj[attribute]
+        except (TypeError, LookupError, AttributeError):
+            return self.undefined(obj=obj, name=attribute)
 
     def of_string(self, source: str) -> Template:
         """Return the template that *source* is; the last hundred are kept compiled."""
