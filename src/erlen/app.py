@@ -517,17 +517,18 @@ class App(Registrar, Starlette):
     def make_request(self, context: Context[Any]) -> Request:
         """Return the request of *context*."""
         rule = getattr(context.route, "url_rule", None)
+        error = context.error
         request = self.request_class(
             context.scope,
             context.receive,
-            limits=self._limits or self.limits,
-            url_rule=rule,
-            view_args=context.params if context.error is None else None,
-            routing_exception=context.error,
+            self._limits or self.limits,
+            rule,
+            context.params if error is None else None,
+            error,
         )
-        options: Mapping[str, Any] = rule.options if rule is not None else {}
-        if not options:
+        if rule is None or not rule.options:
             return request
+        options: Mapping[str, Any] = rule.options
         request.stream_body = bool(options.get("stream_body"))
         if "max_content_length" in options:
             request.max_content_length = options["max_content_length"]

@@ -29,7 +29,7 @@ from .headers import (
 from .json import DefaultJSONProvider, JSONProvider
 from .proxies import current
 from .registry import Rule
-from .typing import Scope
+from .typing import Receive, Scope
 
 __all__ = ["Connection", "Limits", "session_of"]
 
@@ -68,6 +68,7 @@ class Connection:
         "_args",
         "_cookies",
         "_headers",
+        "_receive",
         "limits",
         "routing_exception",
         "scope",
@@ -80,12 +81,15 @@ class Connection:
     def __init__(
         self,
         scope: Scope,
+        receive: Receive,
         limits: Limits | None = None,
         url_rule: Rule | None = None,
         view_args: dict[str, Any] | None = None,
         routing_exception: HTTPException | None = None,
     ) -> None:
+        # PERF: a request is made in this one call, and with arguments by their places.
         self.scope = scope
+        self._receive = receive
         self.limits = limits or Limits()
         self.url_rule = url_rule
         """The rule that matched, ``None`` if none did."""

@@ -205,13 +205,12 @@ class Context(Generic[AppT]):
 
         :raises ContextError: where there is none, or when it is over.
         """
-        if self.closed:
-            raise ContextError(OVER)
+        if self.closed or self.kind != "http":
+            raise self._lacks("request")
         if self.connection is None:
-            self.connection = self._connect("http")
-        if not isinstance(self.connection, Request):
-            raise ContextError("A websocket is served here, not a request: use websocket.")
-        return self.connection
+            self.connection = self.app.make_request(self)
+        request: Request = self.connection
+        return request
 
     @property
     def websocket(self) -> WebSocket:
@@ -219,31 +218,28 @@ class Context(Generic[AppT]):
 
         :raises ContextError: where there is none, or when it is over.
         """
-        if self.closed:
-            raise ContextError(OVER)
+        if self.closed or self.kind != "websocket":
+            raise self._lacks("websocket")
         if self.connection is None:
-            self.connection = self._connect("websocket")
-        if not isinstance(self.connection, WebSocket):
-            raise ContextError("A request is served here, not a websocket: use request.")
-        return self.connection
+            self.connection = self.app.make_websocket(self)
+        websocket: WebSocket = self.connection
+        return websocket
 
     @property
     def any_connection(self) -> Connection:
         """The request or the websocket, whichever is served."""
         return self.websocket if self.kind == "websocket" else self.request
 
-    def _connect(self, wanted: str) -> Connection:
-        if self.kind == "http":
-            return self.app.make_request(self)
+    def _lacks(self, wanted: str) -> ContextError:
+        if self.closed:
+            return ContextError(OVER)
         if self.kind == "websocket":
-            return self.app.make_websocket(self)
+            return ContextError("A websocket is served here, not a request: use websocket.")
+        if self.kind == "http":
+            return ContextError("A request is served here, not a websocket: use request.")
         if self.is_task:
-            raise ContextError(TASK_WITHOUT_REQUEST)
-        raise ContextError(
-            MISSING_REQUEST.replace("request context", f"{wanted} context", 1)
-            if wanted == "websocket"
-            else MISSING_REQUEST
-        )
+            return ContextError(TASK_WITHOUT_REQUEST)
+        return ContextError(MISSING_REQUEST.replace("request context", f"{wanted} context", 1))
 
     @property
     def has_request(self) -> bool:

@@ -11,7 +11,7 @@ from starlette.requests import Request as StarletteRequest
 
 from .bodies import Body, BodyStream
 from .concurrency import Pending, on_loop, to_thread
-from .connections import Connection, Limits, session_of
+from .connections import Connection, session_of
 from .datastructures import CombinedMultiDict, ImmutableMultiDict
 from .elsewhere import REQUEST, lacks, refuse_overrides
 from .exceptions import (
@@ -44,8 +44,7 @@ from .headers import (
     parse_set_header,
 )
 from .parts import Parts, Splitter, SyncPart
-from .registry import Rule
-from .typing import Message, Receive, Scope
+from .typing import Message
 from .uploads import SyncUploadFile, UploadFile
 
 __all__ = ["BodyStream", "Request", "SyncRequest"]
@@ -86,7 +85,7 @@ class Request(Connection):
     In ``def`` code the same names are plain values: ``request.form["x"]``.
     """
 
-    __slots__ = ("_receive", "stream_body")
+    __slots__ = ()
 
     max_content_length: Limit[int | None] = Limit()
     """Bytes that the body may have; ``None`` lifts the limit. Settable in a hook."""
@@ -101,6 +100,7 @@ class Request(Connection):
     for it; ``None`` takes it as slow as it comes."""
 
     # PERF: most requests have no body, so what becomes of it has its defaults here.
+    stream_body: bool = False
     _own_limits: dict[str, Any] | None = None
     _body: Body | None = None
     _form: Form | None = None
@@ -110,21 +110,6 @@ class Request(Connection):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         refuse_overrides(cls, REQUEST)
-
-    def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        *,
-        limits: Limits | None = None,
-        url_rule: Rule | None = None,
-        view_args: dict[str, Any] | None = None,
-        routing_exception: HTTPException | None = None,
-        stream_body: bool = False,
-    ) -> None:
-        super().__init__(scope, limits, url_rule, view_args, routing_exception)
-        self._receive = receive
-        self.stream_body = stream_body
 
     # -- the line and the headers ----------------------------------------------------------
 

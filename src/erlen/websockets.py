@@ -59,7 +59,6 @@ class WebSocket(Connection):
         "_accepting",
         "_connected",
         "_kept",
-        "_receive",
         "_send",
         "_turn",
         "accepted",
@@ -74,8 +73,7 @@ class WebSocket(Connection):
     default_scheme: ClassVar[str] = "ws"
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, **options: Any) -> None:
-        super().__init__(scope, **options)
-        self._receive = receive
+        super().__init__(scope, receive, **options)
         self._send = send
         self._accepting: asyncio.Lock | None = None
         self._turn = asyncio.Lock()

@@ -22,9 +22,9 @@ BUDGET = 12
 BUDGETS = {
     "json": 8,
     "path parameter": 9,
-    "query": 17,
-    "header": 17,
-    "cookie": 21,
+    "query": 15,
+    "header": 15,
+    "cookie": 19,
     "json body": 59,
     "form": 73,
     "hooks": 21,
