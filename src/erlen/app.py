@@ -159,6 +159,7 @@ class App(Registrar, Starlette):
         self.in_flight = InFlight()
         self._in_flight: dict[Any, InFlight] = {}
         self._pools: weakref.WeakKeyDictionary[Any, WorkerPool] = weakref.WeakKeyDictionary()
+        self._last_pool: WorkerPool | None = None
         self._logger: logging.Logger | None = None
         self._jinja_env: Environment | None = None
         self.frozen = False
@@ -316,6 +317,12 @@ class App(Registrar, Starlette):
     def worker_pool(self) -> WorkerPool:
         """The threads of ``def`` code, one pool for each loop that serves the app."""
         loop = asyncio.get_running_loop()
+        pool = self._last_pool
+        if pool is None or pool.loop is not loop:
+            pool = self._last_pool = self._pool_of(loop)
+        return pool
+
+    def _pool_of(self, loop: asyncio.AbstractEventLoop) -> WorkerPool:
         pool = self._pools.get(loop)
         if pool is None:
             for closed in [loop for loop in self._pools if loop.is_closed()]:
@@ -355,6 +362,7 @@ class App(Registrar, Starlette):
     async def close_worker_pool(self) -> None:
         """Let the threads of this loop end; a call that does not end is told of in the log."""
         pool = self._pools.pop(asyncio.get_running_loop(), None)
+        self._last_pool = None
         if pool is None:
             return
         timeout = self.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"]

@@ -7,8 +7,7 @@ import threading
 from asyncio import CancelledError, Future
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextvars import Context
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, TypeVar, cast
 
 from .proxies import current
@@ -29,15 +28,18 @@ class Job(Future[Any]):
     that no thread has taken yet is dropped; a coroutine that the thread waits for is cancelled.
     """
 
-    # PERF: attributes with defaults here, and no __init__ of our own: 0.5 us of each hop.
+    # PERF: slots for what every call has, defaults in the class for what few have, and no
+    # __init__ of our own: 0.8 us of each hop (bench/pool.py).
+    __slots__ = ("call", "error", "served", "value")
+
     call: Callable[..., Any]
-    served: Any = None
+    served: Any
     """The context of the request whose call this is."""
+    value: Any
+    error: BaseException | None
     line: deque[Job] | None = None
     """Where it waits for a thread; ``None``: a thread has it."""
     early = False
-    value: Any = None
-    error: BaseException | None = None
     _unwanted = False
     _message: Any = None
     _taken: SimpleQueue[bool] | None = None
@@ -47,6 +49,7 @@ class Job(Future[Any]):
         """Make the call, in whatever thread this is."""
         try:
             self.value = self.call(self._hand_over) if self.early else self.call()
+            self.error = None
         except BaseException as error:
             self.error = error
             del self  # this frame is in the traceback of the error
@@ -120,27 +123,38 @@ class Job(Future[Any]):
 class WorkerPool:
     """The threads in which ``def`` code of one event loop runs.
 
-    All bookkeeping happens on the loop, so there is no lock: a thread takes a job from the
-    inbox, appends it to the finished ones and wakes the loop, once per batch.
-
     *size* threads at most for calls that were not admitted yet, *queue* such calls may
     wait; threads that were idle for *idle* seconds go away.
+
+    Both ways there is one wake-up for many calls. Towards the threads, one of them at a time is
+    on its way: it calls the next one if it finds more than it takes. So brief calls are made
+    by one thread, one after the other, and calls that block get a thread each. Towards the
+    loop, calls that are over are gathered until it comes for them.
     """
 
     def __init__(self, *, size: int = 40, queue: int = 1000, idle: float = 5.0) -> None:
         self.size = size
         self.queue = queue
         self.idle = idle
-        self.threads = 0
+        self.loop = asyncio.get_running_loop()
         self.busy = 0
-        self._peak = 0
-        self._loop = asyncio.get_running_loop()
-        self._inbox: SimpleQueue[Job | None] = SimpleQueue()
-        self._finished: deque[Job] = deque()
+        """Calls that a thread has or is to have, and that are not delivered; the loop counts."""
         self._waiting: deque[Job] = deque()
+        self._jobs: deque[Job] = deque()
+        self._finished: deque[Job] = deque()
         self._waking = False
-        self._shrinking: asyncio.TimerHandle | None = None
         self._members: set[threading.Thread] = set()
+        self._growing = threading.Lock()
+        # The last to stop is the first to be called: its stack is still in the cache, and those
+        # that are not needed grow old.
+        self._idle: list[threading.Lock] = []
+        self._coming = False
+        self._closed = False
+
+    @property
+    def threads(self) -> int:
+        """The number of threads that there are."""
+        return len(self._members)
 
     def run(
         self, call: Callable[..., T], *, admitted: bool = False, early: bool = False
@@ -152,8 +166,10 @@ class WorkerPool:
 
         :raises PoolFull: if every thread is busy and the queue is full.
         """
-        job = Job(loop=self._loop)
-        job.call, job.early, job.served = call, early, current.get()
+        job = Job(loop=self.loop)
+        job.call, job.served = call, current.get()
+        if early:
+            job.early = True
         if admitted or self.busy < self.size:
             self._start(job)
         elif len(self._waiting) < self.queue:
@@ -167,74 +183,101 @@ class WorkerPool:
         return job.outcome() if early else job
 
     def _start(self, job: Job) -> None:
-        if self.busy >= self.threads:
-            self._grow()
-        job.line = None
         self.busy += 1
-        if self.busy > self._peak:
-            self._peak = self.busy
-        self._inbox.put(job)
+        self._jobs.append(job)
+        if not self._coming:
+            self._call_a_thread()
+
+    def _call_a_thread(self) -> None:
+        """Send for one more thread: an idle one, or a new one if every other has a call."""
+        # Two threads that raise this flag at once call one too many, which finds nothing.
+        self._coming = True
+        try:
+            self._idle.pop().release()
+        except IndexError:
+            self._coming = False
+            self._grow()
 
     def _grow(self) -> None:
         """Start one more thread; if the system has none left, those that there are have to do."""
-        thread = threading.Thread(target=self._work, name="erlen-worker", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            if not self.threads:
-                raise PoolFull(f"No thread could be started: {error}.") from error
-            return
-        self.threads += 1
-        self._members.add(thread)
-        if self._shrinking is None:
-            self._shrink_later()
-
-    def _shrink_later(self) -> None:
-        # In no variables: those of the request that is served now would stay with the timer.
-        self._shrinking = self._loop.call_later(self.idle, self._shrink, context=Context())
+        with self._growing:
+            if len(self._members) >= self.busy:
+                return  # one has no call: before it rests, it looks for one
+            thread = threading.Thread(target=self._work, name="erlen-worker", daemon=True)
+            self._members.add(thread)
+            self._coming = True
+            try:
+                thread.start()
+            except RuntimeError as error:
+                self._coming = False
+                self._members.discard(thread)
+                if not self._members:
+                    self.busy -= 1
+                    self._jobs.pop()
+                    raise PoolFull(f"No thread could be started: {error}.") from error
 
     def _work(self) -> None:
-        while (job := self._take()) is not None:
-            job.run()
-            self._finished.append(job)
-            if not self._waking:
-                self._waking = True
-                try:
-                    self._loop.call_soon_threadsafe(self._deliver)
-                except RuntimeError:  # the loop was closed: nobody waits any more
-                    return
-            del job
-
-    def _take(self) -> Job | None:
-        """Wait for a job; ``None`` sends the thread home."""
+        """Make calls until there was none for a while; in a thread of the pool."""
+        jobs, finished, turn = self._jobs, self._finished, threading.Lock()
+        turn.acquire()
         while True:
-            try:
-                return self._inbox.get(timeout=2 * self.idle)
-            except Empty:
-                # A loop that was closed without its pool sends nobody home.
-                if self._loop.is_closed():
-                    return None
+            self._coming = False
+            if finished and not self._waking:
+                self._wake_the_loop()
+            while jobs:
+                try:
+                    job = jobs.popleft()
+                except IndexError:
+                    break
+                if jobs and not self._coming:
+                    self._call_a_thread()
+                job.run()
+                finished.append(job)
+                del job
+                # With more to do, this is left to the thread that comes, if one does.
+                if not (self._waking or (jobs and self._coming)):
+                    self._wake_the_loop()
+            if self._rest(turn):
+                return
+
+    def _rest(self, turn: threading.Lock) -> bool:
+        """Wait to be called; true if this thread is to go home."""
+        self._idle.append(turn)
+        # Nobody calls a thread that does not rest yet.
+        if self._jobs and not self._coming:
+            self._call_a_thread()
+        if turn.acquire(timeout=0 if self._closed else self.idle):
+            return False
+        # In this order: a thread that counts can be called.
+        me = threading.current_thread()
+        self._members.discard(me)
+        try:
+            self._idle.remove(turn)
+        except ValueError:  # called at the last moment
+            self._members.add(me)
+            turn.acquire()
+            return False
+        return True
+
+    def _wake_the_loop(self) -> None:
+        self._waking = True
+        try:
+            self.loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:  # the loop was closed: nobody waits any more
+            self._closed = True
 
     def _deliver(self) -> None:
         # Cleared first: a job that is appended after the last popleft wakes the loop again.
         self._waking = False
-        while self._finished:
-            job = self._finished.popleft()
+        finished = self._finished
+        while finished:
+            job = finished.popleft()
             self.busy -= 1
             job.deliver()
         while self._waiting and self.busy < self.size:
-            self._start(self._waiting.popleft())
-
-    def _shrink(self) -> None:
-        """Send home the threads that nothing needed since the last look."""
-        for _ in range(self.threads - max(self._peak, self.busy)):
-            self.threads -= 1
-            self._inbox.put(None)
-        self._peak = self.busy
-        self._members = {thread for thread in self._members if thread.is_alive()}
-        self._shrinking = None
-        if self.threads:
-            self._shrink_later()
+            job = self._waiting.popleft()
+            job.line = None
+            self._start(job)
 
     async def close(self, timeout: float | None = None) -> int:
         """Wait for the calls that run, up to *timeout* seconds, then let every thread end.
@@ -242,21 +285,19 @@ class WorkerPool:
         :returns: how many calls were still running. Nobody waits for their threads, which
             end with the process at the latest.
         """
-        patience = None if timeout is None else self._loop.time() + timeout
+        patience = None if timeout is None else self.loop.time() + timeout
         while self.busy or self._waiting:
-            if patience is not None and self._loop.time() >= patience:
+            if patience is not None and self.loop.time() >= patience:
                 break
             await asyncio.sleep(0.005)
-        if self._shrinking is not None:
-            self._shrinking.cancel()
-            self._shrinking = None
-        for _ in range(self.threads):
-            self._inbox.put(None)
-        self.threads = 0
+        with self._growing:  # no thread that is only about to start
+            self._closed = True
+            members = list(self._members)
+        while self._idle:
+            self._idle.pop().release()
         if not self.busy:
-            for thread in self._members:
+            for thread in members:
                 thread.join()
-        self._members.clear()
         return self.busy
 
 

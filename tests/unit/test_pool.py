@@ -71,6 +71,58 @@ async def test_calls_beyond_the_size_wait_in_line(pool):
     assert len(running) == 4
 
 
+async def test_calls_that_wait_for_one_another_each_get_a_thread():
+    pool = WorkerPool(size=8)
+    together = threading.Barrier(8)
+
+    for brief in range(0, 60, 3):  # some threads rest, one may still be on its way
+        await asyncio.gather(*(pool.run(nothing) for _ in range(brief)))
+        ranks = await asyncio.gather(*(pool.run(lambda: together.wait(30)) for _ in range(8)))
+        assert sorted(ranks) == list(range(8))
+
+    assert pool.threads == 8
+    assert await pool.close() == 0
+
+
+async def test_a_brief_call_comes_back_while_the_next_one_blocks(pool):
+    gate = threading.Event()
+
+    for _ in range(50):
+        gate.clear()
+        brief, blocks = pool.run(lambda: "brief"), pool.run(gate.wait)
+
+        assert await brief == "brief"
+        gate.set()
+        assert await blocks
+
+
+async def test_a_brief_call_comes_back_also_where_one_thread_is_all_there_is(pool, monkeypatch):
+    assert await pool.run(lambda: "the first thread") == "the first thread"
+    gate = threading.Event()
+
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    brief, blocks = pool.run(lambda: "brief"), pool.run(gate.wait)
+
+    assert await brief == "brief"
+    gate.set()
+    assert await blocks
+    assert pool.threads == 1
+
+
+async def test_a_call_that_comes_as_a_thread_leaves_is_made():
+    pool = WorkerPool(size=2, idle=0.001)
+    chance = random.Random(1)
+
+    for number in range(200):
+        assert await pool.run(lambda n=number: n) == number
+        await asyncio.sleep(chance.uniform(0.0005, 0.0015))
+
+    assert await pool.close() == 0
+
+
 async def test_more_calls_than_may_wait_are_refused(pool):
     gate = threading.Event()
     tasks = [asyncio.ensure_future(pool.run(gate.wait)) for _ in range(4)]
