@@ -15,7 +15,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors"),
     (
         *("proxies", "http", "datastructures", "registry", "packages", "hosts"),
-        *("security", "timeouts", "stopping", "elsewhere"),
+        *("security", "signing", "timeouts", "stopping", "elsewhere"),
     ),
     ("pool",),
     ("concurrency", "config", "signals", "headers", "json", "converters", "logs"),

@@ -6,7 +6,7 @@ import json
 from base64 import b64decode, b64encode
 from datetime import datetime
 from types import NoneType
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from uuid import UUID
 
 from markupsafe import Markup
@@ -211,7 +211,7 @@ class TaggedJSONSerializer:
     # dates as in HTTP, whatever ``app.json`` is set to.
     """
 
-    __slots__ = ("_untagged_types", "order", "tags")
+    __slots__ = ("_restored", "_untagged_types", "order", "tags")
 
     default_tags: ClassVar[list[type[JSONTag]]] = [
         TagDict,
@@ -229,6 +229,8 @@ class TaggedJSONSerializer:
         self.tags: dict[str, JSONTag] = {}
         self.order: list[JSONTag] = []
         self._untagged_types: frozenset[type] = frozenset()
+        # The decoder calls it from the inside out, as tags take what is inside for restored.
+        self._restored = json.JSONDecoder(object_hook=self.untag).decode
         for tag_class in self.default_tags:
             self.register(tag_class)
         if self.default_tags is TaggedJSONSerializer.default_tags:
@@ -276,16 +278,7 @@ class TaggedJSONSerializer:
 
     def loads(self, value: str) -> Any:
         """Read what :meth:`dumps` wrote."""
-        return self._restored(json.loads(value))
-
-    def _restored(self, value: object) -> Any:
-        """Untag from the inside out, as tags take what is inside for restored."""
-        if isinstance(value, dict):
-            items = cast("dict[str, object]", value).items()
-            return self.untag({key: self._restored(item) for key, item in items})
-        if isinstance(value, list):
-            return [*map(self._restored, cast("list[object]", value))]
-        return value
+        return self._restored(value)
 
 
 _JSON_SCALARS: frozenset[type] = frozenset({str, int, float, bool, NoneType})
