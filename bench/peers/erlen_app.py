@@ -56,8 +56,8 @@ def plain() -> Erlen:
 
     @app.post("/upload")
     async def upload() -> str:
-        file = (await request.files)["file"]
-        return received(file.filename, await file.read())
+        [answer] = [received(part.filename, await part.read()) async for part in request.parts()]
+        return answer
 
     @app.get("/template")
     async def template() -> str:

@@ -43,7 +43,7 @@ from .headers import (
     parse_range_header,
     parse_set_header,
 )
-from .parts import Parts, Splitter, SyncPart
+from .parts import Parts, SyncPart
 from .typing import Message
 from .uploads import SyncUploadFile, UploadFile
 
@@ -396,6 +396,9 @@ class Request(Connection):
             raise UnsupportedMediaType(
                 "The body has no parts: its Content-Type is not 'multipart/form-data'."
             )
+        # WHY: not at the top, since most apps take no multipart form; see the module.
+        from .splitter import Splitter
+
         splitter = Splitter(self.content_type or "", self._form_limits())
         body = self._content
         chunks = body.chunks() if on_loop() else body.chunks_in_thread(arriving=self.stream_body)

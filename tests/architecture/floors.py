@@ -15,10 +15,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors"),
     (
         *("proxies", "http", "datastructures", "registry", "packages", "hosts"),
-        *("security", "signing", "timeouts", "stopping", "elsewhere"),
+        *("security", "signing", "timeouts", "stopping", "elsewhere", "formlimits"),
     ),
     ("pool",),
-    ("concurrency", "config", "signals", "headers", "json", "converters", "logs"),
+    ("concurrency", "config", "signals", "headers", "json", "converters", "logs", "splitter"),
     ("conditional", "rules", "forwarding", "fields", "streams", "decorators", "parts"),
     ("responses", "matching"),
     ("exceptions", "uploads", "events"),

@@ -12,6 +12,7 @@ import erlen
 ATTACHMENTS = ["uvicorn", "click", "httpx", "sphinx", "flask", "werkzeug", "pytest"]
 # What the core uses, but not every app does: loaded by the first that asks for it.
 ON_DEMAND = ["jinja2", "itsdangerous", "tomllib", "decimal", "difflib", "unicodedata", "pickle"]
+ON_DEMAND += ["multipart"]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,9 @@ import pytest
 
 from erlen import Erlen, request, sync
 from erlen.exceptions import BadRequest
-from erlen.parts import FormLimits, Parts, Splitter
+from erlen.formlimits import FormLimits
+from erlen.parts import Parts
+from erlen.splitter import Splitter
 from tests.exchanges import Exchange, cancelled_everywhere
 from tests.serving import PATIENCE, served
 
