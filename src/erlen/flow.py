@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import takewhile
 from typing import Any, Protocol, cast
 from urllib.parse import urljoin
 
@@ -66,11 +65,17 @@ class FlowApp(ContextApp, Protocol):
     teardown_appcontext_funcs: list[Hook]
 
     @property
+    def converts_itself(self) -> bool: ...
+    @property
     def worker_pool(self) -> WorkerPool: ...
     def make_response(self, *args: Any) -> Response: ...
     def log_exception(self, error: BaseException, context: Context[Any]) -> None: ...
     def log_problem(self, message: str, error: BaseException) -> None: ...
 
+
+_MOST_KINDS = 1000
+"""Of how many kinds of errors the handler is remembered; an app has a few."""
+_UNKNOWN: Any = object()
 
 _SIGNALS = {
     "request": (request_started, request_finished, request_tearing_down, got_request_exception),
@@ -106,6 +111,16 @@ class Flow:
         self.app_teardowns = [bind.step(hook) for hook in reversed(app.teardown_appcontext_funcs)]
         self.errors = registry.options.get(blueprint_of(endpoint), {}).get("errors") or app.errors
         self.opens_session = not app.session_interface.never_waits
+        self.convert = None if app.converts_itself else app.results.convert
+        self.starts = bool(self.preprocessors) or self.opens_session
+        """Whether something runs before the before hooks, signals aside."""
+        self.tears = bool(self.teardowns or self.app_teardowns)
+        """Whether something runs at the end, signals aside."""
+        self.has_prefixes = bool(registry.prefixes)
+        self.shows_keys = app.debug or bool(app.config["TRAP_BAD_REQUEST_ERRORS"])
+        """Whether the error for a missing key says which."""
+        self.trapped = _trapped_by(app)
+        self._handlers: dict[tuple[type[Any], int | None, str | None], Any] = {}
         self.started, self.finished, self.tearing_down, self.got_exception = _SIGNALS[kind]
         self.takes_thread = any(
             not (isinstance(hook, Inline) or is_async(hook))
@@ -145,8 +160,7 @@ class Flow:
         """
         try:
             try:
-                value = None
-                if first and self.begins():
+                if first and (self.starts or self.started.receivers or appcontext_pushed.receivers):
                     await self.begin(context)
                 for step in before:
                     value = await step()
@@ -157,7 +171,7 @@ class Flow:
                         return None
                     context.stage = "view"
                     value = await view(context)
-                response = self.to_response(context, value)
+                response = (self.convert or context.app.make_response)(value)
                 if response.stream is not None and not response.head_first:
                     context.stage = "first piece"
                     await self.bind.prime(response)
@@ -170,15 +184,6 @@ class Flow:
             return await self.finish(context, response)
         except Exception as error:
             return await self.fail(context, error)
-
-    def begins(self) -> Any:
-        """Say whether :meth:`begin` has anything to do."""
-        return (
-            self.preprocessors
-            or self.opens_session
-            or self.started.receivers
-            or appcontext_pushed.receivers
-        )
 
     async def begin(self, context: Context[Any]) -> None:
         """Run what comes before the before hooks."""
@@ -194,30 +199,31 @@ class Flow:
     def to_response(self, context: Context[Any], value: Any) -> Response:
         """Convert what a view returned; the error for a wrong value names the view."""
         try:
-            response: Response = context.app.make_response(value)
+            return cast(Response, (self.convert or context.app.make_response)(value))
         except WrongResult as error:
             raise _naming_the_view(context, error) from None
-        return response
 
     async def finish(self, context: Context[Any], response: Response) -> Response:
         """Run what comes after the view, save the session, announce the response.
 
         A response that is not sent after all is closed.
         """
-        if context.watcher is not None:
+        early: Sequence[tuple[Step, Hook]] = ()
+        if context.untidy:
             context.end_watch()
+            early = [(self.bind.step(hook), hook) for hook in context.after or ()]
         if isinstance(response, Foreign):
             return response  # its head is not known yet: send_foreign will see to it
         try:
-            for hook in context.after or ():
-                changed = await self.bind.step(hook)(response)
+            for step, hook in early:
+                changed = await step(response)
                 if changed is not response:
                     response = await self._replaced(context, response, changed, hook)
             for step, hook in self.after:
                 changed = await step(response)
                 if changed is not response:
                     response = await self._replaced(context, response, changed, hook)
-            if context.session_opened and not context.is_copy:
+            if context.untidy and context.session_opened and not context.is_copy:
                 interface = context.app.session_interface
                 if not interface.is_null_session(context.opened):
                     await self.bind.save_session(context, response)
@@ -268,70 +274,89 @@ class Flow:
 
     async def recover(self, context: Context[Any], error: Exception) -> Response:
         """Turn an error of a hook or a view into a response, or raise it again."""
-        app = context.app
         if context.exits:
             context.raised = error  # handled or not, it left the view
         if isinstance(error, StarletteClientDisconnect):
             error = ClientDisconnected("The client left before its request was complete.")
-        if isinstance(error, WrongResult):
+        elif isinstance(error, WrongResult):
             error = _naming_the_view(context, error)
-        if isinstance(error, BadRequestKeyError) and (
-            app.debug or app.config["TRAP_BAD_REQUEST_ERRORS"]
-        ):
+        elif self.shows_keys and isinstance(error, BadRequestKeyError):
             error.show_exception = True
-        if isinstance(error, StarletteHTTPException) and not _is_trapped(app, error):
-            return await self.recover_http(context, error)
-        handler = self.handler_for(context, error, None)
-        if handler is None:
-            try:
-                raise error
-            finally:
-                del error
+        if isinstance(error, StarletteHTTPException) and not self._traps(error):
+            handler, own = self._handler_of_http(context, error)
+            if handler is None:
+                return self._page_of(context, own)
+            error = own
+        else:
+            handler = self.handler_for(context, error, None)
+            if handler is None:
+                try:
+                    raise error
+                finally:
+                    del error
         return self.to_response(context, await handler(error))
 
-    async def recover_http(self, context: Context[Any], error: StarletteHTTPException) -> Response:
-        """Answer an HTTP error: with its handler, or with its own page."""
-        kinds = _kinds_of_foreign(error)
-        handler = self.handler_for(context, error, None, kinds) if kinds else None
-        if handler is not None:
-            return self.to_response(context, await handler(error))
+    def _traps(self, error: StarletteHTTPException) -> bool:
+        """Say whether an HTTP error is to surface as the programming error that it may be."""
+        return isinstance(error, self.trapped) and not isinstance(error, RequestRedirect)
+
+    def _handler_of_http(
+        self, context: Context[Any], error: StarletteHTTPException
+    ) -> tuple[Step | None, Any]:
+        """Find the handler of an HTTP error; return it, if any, with the error that it takes.
+
+        Of a class that somebody derived from Starlette's, a handler is more special than one
+        of a code, and gets the error itself. Others get one of ours.
+        """
+        if not isinstance(error, HTTPException):
+            handler = self.handler_for(context, error, None)
+            if handler is not None:
+                return handler, error
         own = _own(error)
-        if isinstance(own, RequestRedirect):
-            _lose_no_form(context, own)
-            return own.get_response()
-        if own.code is None:
-            return own.get_response()
+        if own.code is None or isinstance(own, RequestRedirect):
+            return None, own
         if own.code == 413:
             path = printable(context.any_connection.path)
             context.app.logger.warning("Refused a body of %s: %s", path, own.description)
-        handler = self.handler_for(context, own, own.code)
-        if handler is None:
-            return self.error_response(context, own)
-        return self.to_response(context, await handler(own))
+        return self.handler_for(context, own, own.code), own
 
-    def handler_for(
-        self,
-        context: Context[Any],
-        error: Exception,
-        code: int | None,
-        kinds: Sequence[type[Any]] | None = None,
-    ) -> Step | None:
-        """Find the handler of *error*: ours by scope, then one of Starlette's table.
+    def _page_of(self, context: Context[Any], error: HTTPException) -> Response:
+        """Answer an HTTP error that has no handler."""
+        if isinstance(error, RequestRedirect):
+            _lose_no_form(context, error)
+            return error.get_response()
+        return error.get_response() if error.code is None else self.error_response(context, error)
 
-        *kinds* are the classes to look for, the most derived first; ``None`` is all of them.
-        """
-        kinds = type(error).__mro__ if kinds is None else kinds
+    def handler_for(self, context: Context[Any], error: Exception, code: int | None) -> Step | None:
+        """Find the handler of *error*: ours by scope, then one of Starlette's table."""
         endpoint = self.endpoint
-        if context.route is None and (owner := _scope_below(context, "owns_prefix")) is not None:
-            endpoint = f"{owner}."
-        handler = context.app.registry.error_handler_for(kinds, code, endpoint)
-        if handler is not None:
-            return self.bind.step(handler)
-        table = context.app.exception_handlers
-        if not table:
-            return None
+        if self.has_prefixes and context.route is None:
+            owner = _scope_below(context, "owns_prefix")
+            endpoint = endpoint if owner is None else f"{owner}."
+        key = (error.__class__, code, endpoint)
+        handler: Step | None = self._handlers.get(key, _UNKNOWN)
+        if handler is _UNKNOWN:
+            found = context.app.registry.error_handler_for(self._kinds(*key[:2]), code, endpoint)
+            handler = None if found is None else self.bind.step(found)
+            if len(self._handlers) < _MOST_KINDS:
+                self._handlers[key] = handler
+        if handler is None and context.app.exception_handlers:
+            return self._foreign_handler(context.app.exception_handlers, error, code)
+        return handler
+
+    def _kinds(self, kind: type[Exception], code: int | None) -> Sequence[type[Any]]:
+        """Return the classes to look for, the most derived first."""
+        kinds = kind.__mro__
+        if code is None and StarletteHTTPException in kinds and not issubclass(kind, self.trapped):
+            return kinds[: kinds.index(StarletteHTTPException)]
+        return kinds
+
+    def _foreign_handler(
+        self, table: Mapping[Any, Any], error: Exception, code: int | None
+    ) -> Step | None:
         foreign = table.get(code) if code is not None else None
         if foreign is None:
+            kinds = self._kinds(error.__class__, code)
             foreign = next((table[kind] for kind in kinds if kind in table), None)
         if foreign is None:
             return None
@@ -357,6 +382,7 @@ class Flow:
         """
         app = context.app
         context.unhandled = error
+        context.untidy = True
         if isinstance(error, TypeError) and _awaited_a_value(error):
             error.add_note(_PLAIN_CALLS)
         if self.got_exception.receivers:
@@ -386,11 +412,15 @@ class Flow:
 
     async def send(self, context: Context[Any], response: Response) -> None:
         """Send *response*; a stream is watched for a client that leaves."""
+        if response.stream is None:
+            context.scope["erlen.sent"] = "http.response.start"
+            await response(context.scope, context.receive, context.send)
+            return
         if isinstance(response, Foreign):
             await self.send_foreign(context, response.app)
             return
         receive = context.receive
-        if response.stream is not None and context.kind == "http":
+        if context.kind == "http":
             receive = context.request.until_disconnect
         context.scope["erlen.sent"] = "http.response.start"
         try:
@@ -532,10 +562,8 @@ def _scope_below(context: Context[Any], option: str) -> str | None:
 
 
 def _interruptible(context: Context[Any], response: Response) -> Send:
-    """Return what sends *response*; a stream may be ended as soon as its head is out."""
+    """Return what sends a stream; it may be ended as soon as its head is out."""
     send = context.send
-    if response.stream is None:
-        return send
 
     async def send_piece(message: Message) -> None:
         await send(message)
@@ -566,14 +594,14 @@ def _naming_the_view(context: Context[Any], error: WrongResult) -> TypeError:
     return TypeError(f"The {name} did not return a valid response. {error}")
 
 
-def _is_trapped(app: FlowApp, error: StarletteHTTPException) -> bool:
-    """Say whether an HTTP error is to surface as the programming error that it may be."""
+def _trapped_by(app: FlowApp) -> tuple[type[Exception], ...]:
+    """Return the HTTP errors that are to surface as the programming errors that they may be."""
     if app.config["TRAP_HTTP_EXCEPTIONS"]:
-        return not isinstance(error, RequestRedirect)
+        return (StarletteHTTPException,)
     trap = app.config["TRAP_BAD_REQUEST_ERRORS"]
     if trap is None:
-        return app.debug and isinstance(error, BadRequestKeyError)
-    return bool(trap) and isinstance(error, BadRequest)
+        return (BadRequestKeyError,) if app.debug else ()
+    return (BadRequest,) if trap else ()
 
 
 def _lose_no_form(context: Context[Any], error: RequestRedirect) -> None:
@@ -588,16 +616,6 @@ def _lose_no_form(context: Context[Any], error: RequestRedirect) -> None:
             " body of a form then. Send the form to the canonical URL, or leave the code of"
             " RequestRedirect at 308. Only debug mode says this."
         )
-
-
-def _kinds_of_foreign(error: StarletteHTTPException) -> Sequence[type[Any]]:
-    """Return the classes that somebody derived from Starlette's HTTP error; none for ours.
-
-    A handler of such a class is more special than one of a code, and gets the error itself.
-    """
-    if isinstance(error, HTTPException):
-        return ()
-    return tuple(takewhile(lambda kind: kind is not StarletteHTTPException, type(error).__mro__))
 
 
 def _own(error: StarletteHTTPException) -> HTTPException:

@@ -142,8 +142,8 @@ class Pipelines:
 def _with_params(view: Callable[..., Any], bind: Binding | None = None) -> Step:
     call = (bind or OnLoop()).step(view)
 
-    async def with_params(context: Context[Any]) -> Any:
-        return await call(**(context.params or {}))
+    def with_params(context: Context[Any]) -> Awaitable[Any]:
+        return call(**(context.params or {}))
 
     return with_params
 
@@ -281,7 +281,7 @@ async def _converse(flow: Flow, view: Step, before: Sequence[Step], context: Con
     response: Response | None = None
     try:
         try:
-            if flow.begins():
+            if flow.starts or flow.started.receivers or appcontext_pushed.receivers:
                 await flow.begin(context)
             for step in before:
                 value = await step()

@@ -45,7 +45,15 @@ from .proxies import current
 from .streams import Chunks, Departed, Departure, encode, tells_departure
 from .typing import Message, Receive, Scope, Send
 
-__all__ = ["Body", "HeaderItems", "RawHeaders", "Response", "content_length", "redirect"]
+__all__ = [
+    "BODILESS",
+    "Body",
+    "HeaderItems",
+    "RawHeaders",
+    "Response",
+    "content_length",
+    "redirect",
+]
 
 Body: TypeAlias = (
     str | bytes | bytearray | memoryview | Iterable[str | bytes] | AsyncIterable[str | bytes] | None
@@ -59,7 +67,7 @@ HeaderItems: TypeAlias = Headers | Mapping[str, Any] | Iterable[tuple[str, Any]]
 _COOKIE_SIZE = 4093
 
 # RFC 9110, 6.4.1: these have no content, whatever the view returned.
-_BODILESS = frozenset({*range(100, 200), 204, 304})
+BODILESS = frozenset({*range(100, 200), 204, 304})
 # RFC 9110, 15.4.5: a 304 repeats what a cache needs and nothing about the missing body.
 _ENTITY = frozenset({b"content-length", b"content-type", b"content-encoding", b"content-range"})
 
@@ -128,11 +136,12 @@ class Response(StarletteResponse):
     is_endless: bool = False
     """Whether the stream is complete wherever it ends, as one of events is."""
     direct_passthrough: bool = False
+    callbacks: list[Callable[[], Any]] | None = None
+    """What :meth:`call_on_close` was given."""
 
     # Defaults on the class: most responses never set them.
     _reason: str | None = None
     _live_headers: Headers | None = None
-    _on_close: list[Callable[[], Any]] | None = None
     _max_cookie_size: int | None = None
 
     def __init__(
@@ -200,7 +209,7 @@ class Response(StarletteResponse):
         try:
             if scope["type"] == "websocket":
                 await self._send_denial(send)
-            elif self.status_code in _BODILESS:
+            elif self.status_code in BODILESS:
                 await send(self._head(self._headers_without_body()))
                 await send({"type": _BODY, "body": b""})
             elif self.stream is None:
@@ -226,7 +235,7 @@ class Response(StarletteResponse):
             if not tells_departure(scope):
                 raise cast(OSError, departed.__cause__) from None
         finally:
-            if self.stream is not None or self._on_close is not None:
+            if self.stream is not None or self.callbacks is not None:
                 await self.aclose()
         if self.background is not None:
             await self.background()
@@ -293,19 +302,19 @@ class Response(StarletteResponse):
 
     def call_on_close(self, function: Callable[[], Any]) -> Callable[[], Any]:
         """Call *function* (of either colour) when the response is over, sent or not."""
-        if self._on_close is None:
-            self._on_close = []
-        self._on_close.append(function)
+        if self.callbacks is None:
+            self.callbacks = []
+        self.callbacks.append(function)
         return function
 
     @property
     def waits_for_its_end(self) -> bool:
         """Whether there is something that :meth:`aclose` would close or call."""
-        return self.stream is not None or self._on_close is not None
+        return self.stream is not None or self.callbacks is not None
 
     async def aclose(self) -> None:
         """Close the stream and run what ``call_on_close`` was given; harmless when repeated."""
-        callbacks, self._on_close = [self._close_stream, *(self._on_close or ())], None
+        callbacks, self.callbacks = [self._close_stream, *(self.callbacks or ())], None
         failures: list[BaseException] = []
         for callback in callbacks:
             try:
@@ -319,7 +328,7 @@ class Response(StarletteResponse):
 
     def close(self) -> None:
         """Do what :meth:`aclose` does, in ``def`` code (Flask's name)."""
-        callbacks, self._on_close = self._on_close or (), None
+        callbacks, self.callbacks = self.callbacks or (), None
         self._close_now()
         for callback in callbacks:
             ensure_sync(callback)()
@@ -452,9 +461,10 @@ class Response(StarletteResponse):
     @property
     def headers(self) -> Headers:  # type: ignore[override]
         """The headers, live: what is set here is sent."""
-        if self._live_headers is None:
-            self._live_headers = Headers.over(self.raw_headers)
-        return self._live_headers
+        headers = self._live_headers
+        if headers is None:
+            headers = self._live_headers = Headers.over(self.raw_headers)
+        return headers
 
     def _drop(self, name: bytes) -> None:
         self.raw_headers[:] = [item for item in self.raw_headers if item[0] != name]

@@ -113,14 +113,14 @@ class Results:
     def _from_text(self, text: Any) -> Response:
         if not self.lean:
             return self.response_class(text)
-        return self._response(self._text(text))
+        return self._response(*self._text(text))
 
     def _from_json(self, value: Any) -> Response:
         if self.json.answers:
             return self._from_starlette(self.json.response(value))
         if not self.lean:
             return self.response_class(self.json.render(value), content_type=self.json.mimetype)
-        return self._response(self._json(value))
+        return self._response(*self._json(value))
 
     def _text(self, text: str) -> Plain:
         body = text.encode()
@@ -132,10 +132,13 @@ class Results:
         body = text if isinstance(text, bytes) else text.encode()
         return [(b"content-type", provider.mimetype.encode()), content_length(len(body))], body
 
-    def _response(self, plain: Plain) -> Response:
+    def _response(self, headers: RawHeaders, body: bytes) -> Response:
         response = Response.__new__(self.response_class)
         response.status_code = 200
-        response.raw_headers, response.body = plain
+        response.raw_headers = headers
+        response.body = body
+        # PERF: what is read of every response; a default on the class takes five times longer.
+        response.stream = response.background = response.callbacks = None
         return response
 
     def _from_tuple(self, value: tuple[Any, ...]) -> Response:
@@ -144,7 +147,10 @@ class Results:
             body, status, headers = value
         elif len(value) == 2:
             body, second = value
-            if isinstance(second, (Headers, Mapping, tuple, list)):
+            # PERF: to ask whether it is a Mapping takes longer than all the rest.
+            if second.__class__ is int:
+                status = second
+            elif isinstance(second, (Headers, Mapping, tuple, list)):
                 headers = cast(Any, second)
             else:
                 status = second

@@ -28,8 +28,16 @@ def _wire(name: str) -> bytes:
     return name.lower().encode("latin-1", "replace")
 
 
-# PERF: apps set the same few headers again and again; a name that is wrong is not kept.
-_checked_name = lru_cache(maxsize=512)(encode_header_name)
+_NAMES: dict[str, bytes] = {}
+_MOST_NAMES = 512
+
+
+def _checked_name(name: str) -> bytes:
+    """Return *name* as it stands in a message; one that is right is remembered."""
+    wire = encode_header_name(name)
+    if len(_NAMES) < _MOST_NAMES:
+        _NAMES[name] = wire
+    return wire
 
 
 class HeadersView:
@@ -243,7 +251,19 @@ class Headers(HeadersView):
         return self
 
     def __setitem__(self, name: str, value: object) -> None:
-        self._put((_checked_name(name), encode_header_value(name, value)))
+        # PERF: apps set the same few headers again and again, and most values are plain.
+        key = _NAMES.get(name) or _checked_name(name)
+        if isinstance(value, str) and value.isascii() and value.isprintable():
+            header = key, value.strip(" ").encode()
+        else:
+            header = key, encode_header_value(name, value)
+        for taken, _ in self.raw:
+            if taken == key:
+                break
+        else:
+            self.raw.append(header)
+            return
+        self._put(header)
 
     def __delitem__(self, name: str) -> None:
         self.remove(name)
@@ -345,7 +365,7 @@ def _encode(name: str, value: object, params: Mapping[str, object]) -> tuple[byt
     if params:
         options = {key.replace("_", "-"): option for key, option in params.items()}
         value = dump_options_header(str(value), options)
-    return _checked_name(name), encode_header_value(name, value)
+    return _NAMES.get(name) or _checked_name(name), encode_header_value(name, value)
 
 
 def _pairs(items: Items, more: Mapping[str, object]) -> list[tuple[str, object]]:
