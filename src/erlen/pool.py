@@ -234,8 +234,8 @@ class WorkerPool:
                 job.run()
                 finished.append(job)
                 del job
-                # With more to do, this is left to the thread that comes, if one does.
-                if not (self._waking or (jobs and self._coming)):
+                # Else it is woken by the thread that comes, or by this one before it rests.
+                if jobs and not self._coming and not self._waking:
                     self._wake_the_loop()
             if self._rest(turn):
                 return
@@ -243,7 +243,10 @@ class WorkerPool:
     def _rest(self, turn: threading.Lock) -> bool:
         """Wait to be called; true if this thread is to go home."""
         self._idle.append(turn)
-        # Nobody calls a thread that does not rest yet.
+        # PERF: last of all, because the loop then wants the GIL. Nothing is left to do with it.
+        if self._finished and not self._waking:
+            self._wake_the_loop()
+        # Nobody could call this thread before it rested.
         if self._jobs and not self._coming:
             self._call_a_thread()
         if turn.acquire(timeout=0 if self._closed else self.idle):
