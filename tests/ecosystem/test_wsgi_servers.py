@@ -149,13 +149,18 @@ def serving(name: str, folder: Path, text: str) -> Iterator[httpx.Client]:
     command = [part.format(port=port) for part in SERVERS[name]]
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     with (folder / "output").open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": path},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        # What is started in the background of a shell ignores Ctrl+C, and so would its processes.
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": path},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        finally:
+            signal.signal(signal.SIGINT, handler)
         try:
             until(lambda: process.poll() is not None or answers(port))
             assert process.poll() is None, (folder / "output").read_text()
