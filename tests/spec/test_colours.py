@@ -607,7 +607,9 @@ async def test_a_def_view_answers_alike_with_and_without_hooks(what, method):
             app.before_request(lambda: None)
         data = b"sent" if method == "POST" else None
         answer = await app.test_client().open("/", method=method, data=data)
-        headers = [(key, re.sub("session=[^;]+", "", value)) for key, value in answer.headers.items()]
+        headers = [
+            (key, re.sub("session=[^;]+", "", value)) for key, value in answer.headers.items()
+        ]
         answers.append((answer.status_code, answer.data, sorted(headers)))  # a cookie is dated
         logs.append(log)
 
