@@ -218,33 +218,39 @@ class Flow:
             for step, hook in early:
                 changed = await step(response)
                 if changed is not response:
-                    response = await self._replaced(context, response, changed, hook)
+                    response = await self.replaced(context, response, changed, hook)
             for step, hook in self.after:
                 changed = await step(response)
                 if changed is not response:
-                    response = await self._replaced(context, response, changed, hook)
-            if context.untidy and context.session_opened and not context.is_copy:
-                interface = context.app.session_interface
-                if not interface.is_null_session(context.opened):
-                    await self.bind.save_session(context, response)
-            if self.finished.receivers:
-                await self.bind.announce(self.finished, context.app, response=response)
+                    response = await self.replaced(context, response, changed, hook)
+            if context.untidy or self.finished.receivers:
+                await self.conclude(context, response)
         except BaseException:
-            await self._discard(context, response)
+            await self.discard(context, response)
             raise
         return response
 
-    async def _replaced(
+    async def conclude(self, context: Context[Any], response: Response) -> None:
+        """Save the session, if anything looked at it, and announce the response."""
+        if context.session_opened and not context.is_copy:
+            interface = context.app.session_interface
+            if not interface.is_null_session(context.opened):
+                await self.bind.save_session(context, response)
+        if self.finished.receivers:
+            await self.bind.announce(self.finished, context.app, response=response)
+
+    async def replaced(
         self, context: Context[Any], response: Response, changed: Any, hook: Callable[..., Any]
     ) -> Response:
         """Take what *hook* put in the place of *response*, and may have made from it."""
         taken = self._checked(context, changed, hook)
         if taken is not response and taken.stream is None:
-            await self._discard(context, response)
+            await self.discard(context, response)
         return taken
 
-    async def _discard(self, context: Context[Any], response: Response) -> None:
-        if response.waits_for_its_end:
+    async def discard(self, context: Context[Any], response: Response | None) -> None:
+        """Close a response that is not sent after all."""
+        if response is not None and response.waits_for_its_end:
             try:
                 await self.bind.discard(response)
             except Exception as error:
