@@ -21,7 +21,14 @@ from .signals import announce, appcontext_popped, appcontext_pushed
 from .typing import Message, Receive, Scope, Send
 from .websockets import WebSocket
 
-__all__ = ["MISSING_APP", "MISSING_REQUEST", "AppGlobals", "Context", "ContextApp"]
+__all__ = [
+    "MISSING_APP",
+    "MISSING_REQUEST",
+    "AppGlobals",
+    "Context",
+    "ContextApp",
+    "receive_nothing",
+]
 
 MISSING_APP = (
     "Working outside of application context. This needs an app: it runs while a request is"
@@ -58,10 +65,11 @@ class ContextApp(Protocol):
 AppT = TypeVar("AppT", bound=ContextApp)
 
 _UNOPENED: Any = object()
-_NO_SCOPE: Scope = {}
+_NO_SCOPE: Scope = {"type": "app"}
 
 
-async def _receive_nothing() -> Message:
+async def receive_nothing() -> Message:
+    """Receive an empty body, where there is no client."""
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
@@ -117,7 +125,6 @@ class Context(Generic[AppT]):
 
     # PERF: defaults on the class, so that a plain request sets only what it has and what is
     # read of every request: Python 3.11 finds a default on the class three times slower.
-    kind: str = "app"
     owner: Owner | None = None
     owner_thread: int | None = None
     admitted: bool = False
@@ -154,17 +161,19 @@ class Context(Generic[AppT]):
     def __init__(
         self,
         app: AppT,
-        scope: Scope | None = None,
-        receive: Receive | None = None,
-        send: Send | None = None,
+        scope: Scope = _NO_SCOPE,
+        receive: Receive = receive_nothing,
+        send: Send = _send_nowhere,
         route: Any = None,
         params: dict[str, Any] | None = None,
         error: HTTPException | None = None,
     ) -> None:
         self.app = app
-        self.scope = _NO_SCOPE if scope is None else scope
-        self.receive = receive or _receive_nothing
-        self.send = send or _send_nowhere
+        self.scope = scope
+        self.kind: str = scope["type"]
+        """``"http"``, ``"websocket"``, or ``"app"`` where neither is served."""
+        self.receive = receive
+        self.send = send
         self.route = route
         self.params: Any = params  # a dict, where a rule of ours matched
         self.error = error
@@ -175,8 +184,6 @@ class Context(Generic[AppT]):
             self.loop: AbstractEventLoop | None = get_running_loop()
         except RuntimeError:
             self.loop = None
-        if scope is not None:
-            self.kind = scope["type"]
 
     @property
     def on_its_loop(self) -> bool:
@@ -423,12 +430,10 @@ class Context(Generic[AppT]):
         What was read of the body is there; the session can be read and is not saved again;
         nothing is torn down a second time.
         """
-        scope = None if self.kind == "app" else self.scope
         twin = Context(
-            self.app, scope, self.receive, self.send, self.route, self.params, self.error
+            self.app, self.scope, self.receive, self.send, self.route, self.params, self.error
         )
         twin.connection = self.connection
-        twin.kind = self.kind
         twin.opened = self.opened
         twin.is_copy = True
         return twin

@@ -33,6 +33,8 @@ from .typing import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Others", "entrance", "guard"]
 
+# PERF: a method that is looked up in what another module gave is made anew for each call.
+get_current, set_current = current.get, current.set
 
 _NO_ASYNCIO = (
     "Erlen runs on asyncio, and there is no event loop of asyncio here. Choose a server, or a"
@@ -92,17 +94,14 @@ def entrance(*, guarded: bool) -> ASGIApp:
                 return await _serve_other(app, kind, scope, receive, send)
             if not app.frozen:
                 app.begin()
-            if (
-                app.hops is not None
-                or "app_root_path" in scope
-                or type(scope.get("headers")) is not list
-            ):
-                _prepare(app, scope)
+            headers = scope.get("headers")
+            if app.hops is not None or "app_root_path" in scope or type(headers) is not list:
+                headers = _prepare(app, scope)
             router = app.router
             route: Any
             params: dict[str, Any]
             route, params, failure = router.resolve(scope)
-            error = app.look_at_host(scope)
+            error = app.look_at_host(headers)
             if kind == "websocket" and error is None:
                 error = _look_at_origin(app, scope)
             if error is not None:
@@ -131,8 +130,8 @@ def entrance(*, guarded: bool) -> ASGIApp:
             context.task = current_task(context.loop)
             # A server may run one request in the variables of another, so the variable is set
             # here whatever it holds, and never reset by its token.
-            outer = current.get()
-            current.set(context)
+            outer = get_current()
+            set_current(context)
             try:
                 await handler(context)
             except CancelledError:
@@ -149,7 +148,7 @@ def entrance(*, guarded: bool) -> ASGIApp:
                     scope["erlen.keep"](context)
                 elif over:
                     context.closed = True
-                current.set(None if outer is None or outer.closed else outer)
+                set_current(None if outer is None or outer.closed else outer)
         except Exception as unhandled:
             if not (guarded and await _answered(app, unhandled, scope, receive, send)):
                 raise
@@ -158,8 +157,8 @@ def entrance(*, guarded: bool) -> ASGIApp:
     return serve
 
 
-def _prepare(app: Any, scope: Scope) -> None:
-    """Make of an unusual *scope* a usual one."""
+def _prepare(app: Any, scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Make of an unusual *scope* a usual one; return its headers."""
     if app.hops is not None:
         forward(scope, app.hops)
     if "app_root_path" in scope:
@@ -168,6 +167,7 @@ def _prepare(app: Any, scope: Scope) -> None:
     if type(scope.get("headers")) is not list:
         # Any iterable will do, and it is read again.
         scope["headers"] = list(scope.get("headers") or ())
+    return cast("list[tuple[bytes, bytes]]", scope["headers"])
 
 
 async def _serve_other(app: Any, kind: str, scope: Scope, receive: Receive, send: Send) -> None:

@@ -209,15 +209,8 @@ def _bare(
     plain = {} if app.converts_itself else app.results.plain()
 
     async def bare(context: Context[Any]) -> None:
-        if (
-            request_started.receivers
-            or request_finished.receivers
-            or request_tearing_down.receivers
-            or appcontext_pushed.receivers
-            or appcontext_popped.receivers
-            or appcontext_tearing_down.receivers
-            or "erlen.keep" in context.scope
-        ):
+        scope, send = context.scope, context.send
+        if any(_LISTENERS) or "erlen.keep" in scope:
             return await full(context)
         failure: BaseException | None = None
         response: Response | None = None
@@ -225,7 +218,8 @@ def _bare(
         try:
             try:
                 context.stage = "view"
-                value: Any = await view(**context.params)
+                params = context.params
+                value: Any = await (view(**params) if params else view())
                 context.stage = None
                 lay_out = plain.get(value.__class__)
                 if lay_out is not None and not context.untidy:
@@ -241,7 +235,6 @@ def _bare(
                 response = await flow.rescue(context, error)
             if answer is not None:
                 headers, body = answer
-                scope, send = context.scope, context.send
                 scope["erlen.sent"] = "http.response.start"
                 if scope["method"] == "HEAD":
                     body = b""
