@@ -71,8 +71,8 @@ Microseconds per request, the median:
   the standard library on the others.
 - The uploaded file has {megabytes} MB, arrives in pieces of 64 KB and is read by the view:
   part by part as it arrives on Erlen and Falcon, else once the form is complete, which on
-  BlackSheep is the faster of its two ways. Of 500 or 5000 routes the one in the middle is asked for. Sessions
-  are signed cookies; Litestar's are encrypted.
+  BlackSheep is the faster of its two ways. Of 500 or 5000 routes the one in the middle is asked
+  for. Sessions are signed cookies; Litestar's are encrypted.
 - `bench/` in the repository has it all: `bench/workloads.py` the questions and answers,
   `bench/peers/` one file for each framework, `bench/requirements.txt` their versions.
 """

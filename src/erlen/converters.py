@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from .patterns import pattern
+
 __all__ = [
     "DEFAULT_CONVERTERS",
     "AnyConverter",
@@ -23,7 +25,7 @@ __all__ = [
 ]
 
 _SAFE_IN_PATH = "!$&'()*+,/:;=@"
-_UNSAFE_IN_PATH = re.compile(rf"[^a-zA-Z0-9\-._~%{re.escape(_SAFE_IN_PATH)}]")
+_UNSAFE_IN_PATH = pattern(rf"[^a-zA-Z0-9\-._~%{re.escape(_SAFE_IN_PATH)}]")
 # A slash that a regular expression lets through; "[^/" is one that it does not.
 _SLASH = re.compile(r"(?<!\[\^)/")
 

@@ -7,6 +7,8 @@ from binascii import unhexlify
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, Self, TypeAlias, TypeVar, cast, overload
 
+from .patterns import pattern
+
 __all__ = [
     "CombinedMultiDict",
     "ImmutableMultiDict",
@@ -22,7 +24,7 @@ V = TypeVar("V")
 D = TypeVar("D")
 T = TypeVar("T")
 
-_ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
+_ESCAPES = pattern(rb"(?:%[0-9A-Fa-f]{2})+")
 
 Pairs: TypeAlias = "Mapping[K, V] | Mapping[K, list[V]] | Iterable[tuple[K, V]]"
 """What a multi-valued dictionary is filled from; see :func:`pairs_of`."""

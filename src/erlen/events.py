@@ -7,13 +7,13 @@ of one item; the sending is the matter of :class:`~erlen.responses.Response`.
 from __future__ import annotations
 
 import asyncio
-import re
 from asyncio import CancelledError
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from . import json
+from .patterns import pattern
 from .responses import HeaderItems, Response
 from .streams import Chunks
 from .timeouts import Within
@@ -24,7 +24,7 @@ Items: TypeAlias = AsyncIterable[Any] | Iterable[Any]
 
 _COMMENT = b":\n\n"
 # What ends a line there, and nothing else does (HTML, 9.2.5).
-_LINE_END = re.compile(r"\r\n|\r|\n")
+_LINE_END = pattern(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from html import escape
@@ -15,6 +14,7 @@ from starlette.responses import Response as StarletteResponse
 from . import json
 from .datastructures import MultiDict
 from .headers import http_date
+from .patterns import pattern
 from .responses import HeaderItems, Response, redirect
 
 __all__ = [
@@ -536,7 +536,7 @@ def adopted(foreign: StarletteResponse) -> Response:
     return response
 
 
-_JSON_SUBTYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\Z")
+_JSON_SUBTYPE = pattern(r"application/(?:[\w.+-]+\+)?json\Z")
 
 
 def problem_response(error: HTTPException) -> Response:

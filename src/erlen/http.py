@@ -10,6 +10,8 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
+from .patterns import pattern
+
 __all__ = [
     "dump_options_header",
     "encode_header_name",
@@ -30,14 +32,14 @@ __all__ = [
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VALUE_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_EXTENDED = re.compile(r"([^*]+)(\*[0-9]{1,4})?(\*)?")
+_QUOTED = pattern(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPED = pattern(r"\\(.)", re.DOTALL)
+_EXTENDED = pattern(r"([^*]+)(\*[0-9]{1,4})?(\*)?")
 
 # WHY: an unclosed quote runs to the end instead of failing, and nothing follows the outer
 # repetition, so these never step back: one pass over any input.
-_LIST_ITEM = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
-_PARAMETER = re.compile(r'(?:[^";]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
+_LIST_ITEM = pattern(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
+_PARAMETER = pattern(r'(?:[^";]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
 
 _CHARSETS = frozenset({"ascii", "us-ascii", "utf-8", "iso-8859-1"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

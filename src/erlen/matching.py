@@ -47,7 +47,7 @@ _NUMBER, _PLAIN, _ANYTHING = "(?P<v0>[0-9]+)", "(?P<v0>[^/]+)", "(?P<v0>[^/].*?)
 _LENGTHS = re.compile(r"\(\?P<v0>\[\^/\]\{([0-9]+),([0-9]*)\}\)")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Target(Generic[T]):
     """What a path leads to."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from .errors import SetupAssertionError, place_of
+from .patterns import pattern
 from .typing import ErrorHandler, Hook, View
 
 __all__ = [
@@ -38,7 +39,7 @@ HOOK_KINDS = (
 """The hooks that a blueprint keeps for its own views."""
 
 
-_VARIABLE = re.compile(r"<(?:[a-zA-Z_]\w*(?:\(.*?\))?:)?([a-zA-Z_]\w*)>")
+_VARIABLE = pattern(r"<(?:[a-zA-Z_]\w*(?:\(.*?\))?:)?([a-zA-Z_]\w*)>")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
@@ -193,7 +194,7 @@ class Prefix(NamedTuple):
         return here and self.path.match(path) is not None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Registry:
     """Everything that decorators of one app or blueprint wrote down.
 

@@ -32,6 +32,7 @@ from .exceptions import (
     RequestRedirect,
 )
 from .matching import SOCKET, Key, Node, Target, find, split_host
+from .patterns import pattern
 from .registry import (
     EndpointPrefix,
     Rule,
@@ -77,10 +78,10 @@ __all__ = [
 ]
 
 _SAFE_IN_LOCATION = "%/:?#[]@!$&'()*+,;=~"
-_ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
-_VARIABLE = re.compile(r"<([^<>]+)>")
-_SLASHES = re.compile("/{2,}")
-_HOST = re.compile(r"[a-zA-Z0-9._~-]+(?::[0-9]+)?")
+_ABSOLUTE = pattern(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+_VARIABLE = pattern(r"<([^<>]+)>")
+_SLASHES = pattern("/{2,}")
+_HOST = pattern(r"[a-zA-Z0-9._~-]+(?::[0-9]+)?")
 _NO_METHOD = "?"
 
 Resolution: TypeAlias = tuple[BaseRoute | None, dict[str, Any], HTTPException | None]

@@ -28,6 +28,7 @@ from .converters import (
     quote_path,
 )
 from .errors import SetupError, SetupLookupError, SetupTypeError, SetupValueError
+from .patterns import pattern
 
 __all__ = [
     "DEFAULT_CONVERTERS",
@@ -401,13 +402,13 @@ class _Placeholder(NamedTuple):
 
 
 # Each is tried at one place only, and none has two ways to read the same text: one pass.
-_WORD = re.compile(r"<([a-zA-Z_][a-zA-Z0-9_]*)([(:>])")
-_NAME = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)>")
-_KEYWORD = re.compile(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=")
-_VALUE = re.compile(r"""\s*(?:[urUR]?(?:"([^"]*)"|'([^']*)')|([^\s,()<>"'=]+))\s*([,)])""")
-_CLOSED = re.compile(r"\s*\)")
-_INTEGER = re.compile(r"-?[0-9]+\Z")
-_FLOAT = re.compile(r"-?[0-9]+\.[0-9]*\Z")
+_WORD = pattern(r"<([a-zA-Z_][a-zA-Z0-9_]*)([(:>])")
+_NAME = pattern(r"([a-zA-Z_][a-zA-Z0-9_]*)>")
+_KEYWORD = pattern(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=")
+_VALUE = pattern(r"""\s*(?:[urUR]?(?:"([^"]*)"|'([^']*)')|([^\s,()<>"'=]+))\s*([,)])""")
+_CLOSED = pattern(r"\s*\)")
+_INTEGER = pattern(r"-?[0-9]+\Z")
+_FLOAT = pattern(r"-?[0-9]+\.[0-9]*\Z")
 _CONSTANTS = {"None": None, "True": True, "False": False}
 
 

@@ -10,6 +10,8 @@ import secrets
 import string
 from collections.abc import Iterable
 
+from .patterns import pattern
+
 __all__ = [
     "check_password_hash",
     "generate_password_hash",
@@ -29,7 +31,7 @@ _DEVICES = frozenset(
     | {f"{port}{digit}" for port in ("COM", "LPT") for digit in "123456789\xb9\xb2\xb3"}
 )
 _NEVER_IN_A_PATH = re.compile(r"[\x00\\:]")
-_NOT_IN_A_FILENAME = re.compile(r"[^A-Za-z0-9_.-]")
+_NOT_IN_A_FILENAME = pattern(r"[^A-Za-z0-9_.-]")
 _LONGEST_FILENAME = 255
 _LONGEST_SUFFIX = 16
 

@@ -20,7 +20,7 @@ SERVER = "erlen.server"
 """Where a server puts its :class:`Arrangement` into the state of the lifespan."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Arrangement:
     """What a server and the app it serves agree on, without knowing each other."""
 

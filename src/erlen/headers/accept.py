@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Set
 from encodings.aliases import aliases
 from typing import Any, TypeAlias, TypeVar, overload
 
 from ..http import parse_options_header, quote_string, split_list
+from ..patterns import pattern
 
 __all__ = ["Accept", "CharsetAccept", "LanguageAccept", "MIMEAccept", "parse_accept_header"]
 
 A = TypeVar("A", bound="Accept")
 D = TypeVar("D")
 
-_QUALITY = re.compile(r"0?\.[0-9]+|[01](?:\.[0-9]*)?")
+_QUALITY = pattern(r"0?\.[0-9]+|[01](?:\.[0-9]*)?")
 MediaType: TypeAlias = "tuple[str, str, Set[tuple[str, str]]]"
 
 # No browser sends more than 20. Offers are compared with each of them.

@@ -9,15 +9,16 @@ from urllib.parse import quote
 
 from ..datastructures import ImmutableMultiDict, TooManyItems, from_lists
 from ..http import find_control, http_date, is_token
+from ..patterns import pattern
 
 __all__ = ["dump_cookie", "parse_cookies"]
 
 # The quoting of Flask's cookies, so that one app reads what the other wrote: a value made of
 # these stands as it is, any other is quoted, with bytes that cookies cannot hold in octal.
 _PLAIN = re.compile(r"[\w!#$%&'()*+\-./:<=>?@\[\]^`{|}~]*", re.ASCII)
-_TO_ESCAPE = re.compile(rb'[\x00-\x1f",;\\\x7f-\xff]')
-_ESCAPED = re.compile(rb"\\([0-3][0-7]{2}|.)", re.DOTALL)
-_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
+_TO_ESCAPE = pattern(rb'[\x00-\x1f",;\\\x7f-\xff]')
+_ESCAPED = pattern(rb"\\([0-3][0-7]{2}|.)", re.DOTALL)
+_DOMAIN = pattern(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
 _SAMESITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
 
 

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from hashlib import sha1
 
+from ..patterns import pattern
+
 __all__ = ["ETags", "generate_etag", "parse_etags", "quote_etag", "unquote_etag"]
 
-_ETAG = re.compile(r'(W/)?(?:"([^"]*)"|([^\s,"]+))', re.IGNORECASE)
-_FORBIDDEN = re.compile(r'[\x00-\x1f"\x7f]')
+_ETAG = pattern(r'(W/)?(?:"([^"]*)"|([^\s,"]+))', re.IGNORECASE)
+_FORBIDDEN = pattern(r'[\x00-\x1f"\x7f]')
 
 
 class ETags:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from ..http import http_date, parse_date
+from ..patterns import pattern
 
 __all__ = [
     "ContentRange",
@@ -18,8 +19,8 @@ __all__ = [
 ]
 
 # ASCII digits only, and never so many that int() becomes slow.
-_NUMBER = re.compile(r"[0-9]{0,32}")
-_CONTENT_RANGE = re.compile(
+_NUMBER = pattern(r"[0-9]{0,32}")
+_CONTENT_RANGE = pattern(
     r"\s*([\w-]+)\s+(?:([0-9]{1,32})-([0-9]{1,32})|\*)/(?:([0-9]{1,32})|\*)\s*", re.ASCII
 )
 _MOST_RANGES = 100

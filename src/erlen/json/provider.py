@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, is_dataclass
@@ -14,6 +13,7 @@ from uuid import UUID
 
 from ..errors import SetupTypeError, SetupValueError
 from ..http import http_date
+from ..patterns import pattern
 
 __all__ = ["DefaultJSONProvider", "InvalidJSON", "JSONProvider"]
 
@@ -372,7 +372,7 @@ _STRICT: dict[str, Any] = {"parse_constant": _refuse_constant, "parse_float": _f
 _decode = json.JSONDecoder(**_STRICT).decode
 
 # A pair, half a pair, any other escape: in this order, each backslash belongs to one match.
-_ESCAPE = re.compile(
+_ESCAPE = pattern(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
     r"|\\."
