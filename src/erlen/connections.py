@@ -278,7 +278,7 @@ class Connection:
     def cookies(self) -> ImmutableMultiDict[str, str]:
         """The cookies that the client sent. More than ``MAX_COOKIES`` are a 431."""
         if self._cookies is None:
-            lines = self.headers.getlist("cookie")
+            lines = self.headers.getlist_raw(b"cookie")
             try:
                 self._cookies = parse_cookies(lines, max_items=self.limits.max_cookies)
             except TooManyItems as error:

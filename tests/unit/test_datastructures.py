@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from erlen.datastructures import (
     CombinedMultiDict,
+    FromLists,
     ImmutableMultiDict,
     MultiDict,
     TooManyItems,
-    from_lists,
     pairs_of,
     parse_query,
 )
@@ -405,11 +405,22 @@ def test_every_writer_of_a_multi_dict_is_refused_by_the_immutable_one():
     assert writers <= set(vars(ImmutableMultiDict))
 
 
-def test_from_lists_takes_the_lists_as_they_are():
-    values = from_lists({"a": ["1", "2"]})
+def test_what_is_made_from_lists_takes_them_as_they_are():
+    values = FromLists({"a": ["1", "2"]})
 
-    assert type(values) is ImmutableMultiDict
     assert values.getlist("a") == ["1", "2"]
+
+
+def test_what_is_made_from_lists_is_an_immutable_dictionary_like_any_other():
+    values = FromLists({"a": ["1", "2"]})
+    usual = ImmutableMultiDict([("a", "1"), ("a", "2")])
+
+    assert values == usual
+    assert repr(values) == repr(usual)
+    assert type(pickle.loads(pickle.dumps(values))) is ImmutableMultiDict
+    assert pickle.loads(pickle.dumps(values)) == usual
+    with pytest.raises(TypeError, match=r"^'ImmutableMultiDict' objects are immutable"):
+        values["a"] = "3"
 
 
 # Combined

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from ..datastructures import ImmutableMultiDict, TooManyItems, from_lists
+from ..datastructures import FromLists, ImmutableMultiDict, TooManyItems
 from ..http import find_control, http_date, is_token
 from ..patterns import pattern
 
@@ -23,7 +23,7 @@ _SAMESITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
 
 
 def parse_cookies(
-    values: Iterable[str], *, max_items: int | None = 200
+    values: Iterable[str | bytes], *, max_items: int | None = 200
 ) -> ImmutableMultiDict[str, str]:
     """Parse the values of all ``Cookie`` headers, in linear time and without ever failing.
 
@@ -35,24 +35,27 @@ def parse_cookies(
     found: dict[str, list[str]] = {}
     count = 0
     for value in values:
-        count += value.count(";") + 1
+        line = value.decode("utf-8", "replace") if isinstance(value, bytes) else _as_utf8(value)
+        line = line.replace("; ", ";")  # as browsers send them: no other blank is usual
+        items = line.split(";")
+        count += len(items)
         if max_items is not None and count > max_items:
             raise TooManyItems("cookies", count=count, limit=max_items)
-        if not value.isascii():
-            value = _as_utf8(value)
-        for item in value.split(";"):
+        padded = " " in line or "\t" in line
+        quoted = '"' in line
+        for item in items:
             key, equals, text = item.partition("=")
-            key = key.strip(" \t")
+            if padded:
+                key, text = key.strip(" \t"), text.strip(" \t")
             if not key or not equals:
                 continue
-            text = text.strip(" \t")
-            if text[:1] == '"':
+            if quoted and text[:1] == '"':
                 text = _unquote(text)
             if key in found:
                 found[key].append(text)
             else:
                 found[key] = [text]
-    return from_lists(found)
+    return FromLists(found)
 
 
 def dump_cookie(
@@ -107,6 +110,8 @@ def dump_cookie(
 
 def _as_utf8(value: str) -> str:
     # Headers are decoded as latin-1; browsers send cookies in UTF-8.
+    if value.isascii():
+        return value
     try:
         return value.encode("latin-1").decode("utf-8", "replace")
     except UnicodeEncodeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar, overload
 
 from ..datastructures import MultiDict, pairs_of
 from ..http import dump_options_header, encode_header_name, encode_header_value
@@ -46,7 +46,7 @@ class HeadersView:
     Iterating gives pairs of name and value, the name in Title-Case.
     """
 
-    __slots__ = ("raw",)
+    __slots__ = ()
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
@@ -170,22 +170,19 @@ class RequestHeaders(HeadersView):
     :meth:`getlist` both.
     """
 
-    __slots__ = ("_first", "_given", "_looks")
+    __slots__ = ("_first", "_given", "_looks", "_raw")
 
     def __init__(self, raw: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self._given = raw if isinstance(raw, list) else list(raw)
         self._first: dict[bytes, bytes] | None = None
         self._looks = 0
 
-    if not TYPE_CHECKING:  # pragma: no branch
-        # WHY: a checker that saw it would take any misspelt attribute for one that is there.
-
-        def __getattr__(self, name):
-            # Runs when raw is asked for and not there yet.
-            if name != "raw":
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    @property
+    def raw(self) -> RawHeaders:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # it is read only
+        """The pairs as they stand in an ASGI message: bytes, names in lower case."""
+        if self._first is None:
             self._read()
-            return self.raw
+        return self._raw
 
     def __getitem__(self, name: str) -> str:
         found = self._find(_wire(name))
@@ -194,13 +191,17 @@ class RequestHeaders(HeadersView):
             raise MultiDict.key_error(name)
         return found.decode("latin-1")
 
-    def _all(self, wanted: bytes) -> list[str]:
-        size = len(wanted)
-        found: list[str] = []
+    def getlist_raw(self, name: bytes) -> list[bytes]:
+        """Return all values of *name*, which is in lower case, as they were sent."""
+        size = len(name)
+        found: list[bytes] = []
         for key, value in self._given:
-            if len(key) == size and key.lower() == wanted:
-                found.append(value.decode("latin-1"))
+            if len(key) == size and key.lower() == name:
+                found.append(value)
         return found
+
+    def _all(self, wanted: bytes) -> list[str]:
+        return [value.decode("latin-1") for value in self.getlist_raw(wanted)]
 
     def _find(self, wanted: bytes) -> bytes | None:
         first = self._first
@@ -225,7 +226,7 @@ class RequestHeaders(HeadersView):
             # ASGI asks for lower case; not everybody who calls an app keeps to it.
             raw = [(key.lower(), value) for key, value in raw]
             first = dict(reversed(raw))
-        self.raw, self._first = raw, first
+        self._raw, self._first = raw, first
         return first
 
 
@@ -236,7 +237,7 @@ class Headers(HeadersView):
     character or is not latin-1.
     """
 
-    __slots__ = ()
+    __slots__ = ("raw",)
 
     def __init__(self, items: Items | None = None) -> None:
         self.raw = []
