@@ -22,9 +22,9 @@ BUDGET = 12
 BUDGETS = {
     "json": 8,
     "path parameter": 9,
-    "query": 15,
+    "query": 14,
     "header": 15,
-    "cookie": 19,
+    "cookie": 17,
     "json body": 59,
     "form": 73,
     "hooks": 21,
