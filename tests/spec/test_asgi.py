@@ -27,6 +27,7 @@ from erlen import (
     websocket,
 )
 from tests.exchanges import Conversation, Cycle, Exchange
+from tests.waiting import until
 
 COLOURS = ["async", "def"]
 
@@ -615,6 +616,7 @@ async def test_a_body_is_received_no_faster_than_it_is_read(colour):
     length = [(b"content-length", b"100")]
     exchange = Exchange(app, method="POST", headers=length, body=[b"x"] * 100)
     exchange.begin()
+    await until(lambda: exchange.received)
     await asyncio.sleep(0.02)
     received = exchange.received
     held.set()
