@@ -692,7 +692,8 @@ def test_every_attribute_of_a_request_has_its_line_here():
 
     told = in_tables | TOLD_ABOVE | TOLD_ELSEWHERE | FOR_THE_FRAMEWORK
 
-    assert told == {name for name in dir(Request) if not name.startswith("_")}
+    public = {name for name in dir(Request) if not name.startswith("_")}
+    assert told == {name for name in public if hasattr(Request, name)}  # some only say what to do
 
 
 def view_of_a_file():
