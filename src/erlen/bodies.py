@@ -5,28 +5,55 @@ from __future__ import annotations
 import asyncio
 import io
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterator,
+)
 from contextlib import suppress
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 from .concurrency import to_thread, wait_for
 from .errors import ContextError
 from .exceptions import ClientDisconnected, RequestEntityTooLarge, RequestTimeout
 from .streams import Inbox, Turn
-from .timeouts import Within
+from .timeouts import Rest
 from .typing import Message, Receive
 
-__all__ = ["Body", "BodyStream", "on_loop_thread"]
+__all__ = ["Body", "BodyLimits", "BodyStream", "on_loop_thread"]
 
 _IN_MEMORY = 1024 * 1024
 """Bytes of a body that are kept in memory for a ``def`` view before a file takes them."""
 _BLOCK = 64 * 1024
 
 
-class Body:
+class BodyLimits(Protocol):
+    """How a body has to come."""
+
+    @property
+    def max_content_length(self) -> int | None:
+        """Bytes that it may have; ``None`` lifts the limit."""
+        ...
+
+    @property
+    def body_timeout(self) -> float | None:
+        """Seconds to wait for each piece; ``None`` waits for ever."""
+        ...
+
+    @property
+    def body_min_rate(self) -> float | None:
+        """Bytes a second that it has to come with, after that many seconds of waiting."""
+        ...
+
+
+class Body(Turn):
     """What a client sends after its headers: still arriving, or here as a whole.
 
-    *announced* is the length that the client gave, in bytes; 0 if it gave none.
+    *announced* is the length that the client gave, in bytes; 0 if it gave none. Whoever reads
+    takes a turn, since several tasks may ask for the body.
     """
 
     __slots__ = (
@@ -40,28 +67,21 @@ class Body:
         "_whole",
         "inbox",
         "is_here",
-        "max_length",
-        "min_rate",
+        "limits",
         "received",
-        "timeout",
-        "turn",
     )
 
-    def __init__(self, receive: Receive, announced: int) -> None:
+    def __init__(self, receive: Receive, announced: int, limits: BodyLimits) -> None:
+        self.taken = False
+        self._waiting = None
         self.inbox = Inbox(receive)
         """What the messages are taken from."""
-        self.turn = Turn()
-        """Has to be taken by whoever reads, since several tasks may ask for the body."""
+        self.limits = limits
+        """How it has to come. Others may be set while it arrives."""
         self.is_here = False
         """Whether all of it was read, into memory or a file."""
         self.received = 0
         """Bytes that have arrived."""
-        self.max_length: int | None = None
-        """Bytes that it may have; ``None`` lifts the limit. Settable while it arrives."""
-        self.timeout: float | None = None
-        """Seconds to wait for each piece; ``None`` waits for ever."""
-        self.min_rate: float | None = None
-        """Bytes a second that it has to come with, after *timeout* seconds of waiting."""
         self._announced = announced
         self._waited = 0.0  # seconds
         self._silence = 0.0  # seconds since the last piece
@@ -82,27 +102,24 @@ class Body:
         """
         if self.is_here:
             return
-        turn = self.turn
-        if turn.taken:
-            await turn.wait()
-        turn.taken = True
+        if self.taken:
+            await self.wait()
+        self.taken = True
         try:
             if not self.is_here:
                 await self._read_all(spool)
         finally:
-            turn.end()
+            self.end()
 
     async def _read_all(self, spool: bool) -> None:
         parts = self._parts = self._parts or []
-        self.check_announced()
         inbox = self.inbox
         while not inbox.complete:
-            if chunk := await self._piece():
+            if chunk := await self.next_chunk():
                 parts.append(chunk)
                 if spool and self.received > _IN_MEMORY:
                     await to_thread(self._write_parts)
-                if self.max_length is not None and self.received > self.max_length:
-                    raise self._too_large(self.received)
+        self.check()
         if self._spool is None:
             self._whole = b"".join(parts) if len(parts) != 1 else parts[0]
         else:
@@ -129,39 +146,62 @@ class Body:
             return
         while self._parts:  # what came before a limit was reached that is higher now
             yield self._parts.pop(0)
-        async for chunk in self.arriving():
+        while chunk := await self.next_chunk():
             yield chunk
 
-    def arriving(self) -> AsyncIterator[bytes]:
-        """Return what still arrives; the limit counts received bytes, whatever was announced."""
-        return _Arriving(self)
+    def check(self) -> None:
+        """Refuse what is too long: what was received counts, and what was announced.
 
-    def check_announced(self) -> None:
-        """Refuse at once what is announced as too long."""
-        size = max(self._announced, self.received)
-        if self.max_length is not None and size > self.max_length:
-            raise self._too_large(size)
+        :raises RequestEntityTooLarge: 413.
+        """
+        most, size = self.limits.max_content_length, self.received
+        if most is None:
+            return
+        if size < self._announced:
+            size = self._announced
+        if size > most:
+            raise RequestEntityTooLarge(
+                f"The body has {size} bytes or more, {most} are allowed"
+                " (MAX_CONTENT_LENGTH, or max_content_length= of the route)."
+            )
 
     async def next_chunk(self) -> bytes:
-        """Return the next piece that is not empty; ``b""`` at the end."""
-        if self.max_length is not None and self.received > self.max_length:
-            raise self._too_large(self.received)
-        while not self.inbox.complete:
-            if chunk := await self._piece():
+        """Return the next piece that is not empty; ``b""`` at the end.
+
+        :raises HTTPException: 413, 408 or 400.
+        """
+        self.check()
+        inbox = self.inbox
+        while not inbox.complete:
+            # PERF: most bodies are there when they are asked for: no timer, and nothing to
+            # hold one, before receive has to wait.
+            steps = inbox.take().__await__()
+            try:
+                future = steps.send(None)
+            except StopIteration as there:
+                message = there.value
+            else:
+                message = await self._wait_for(steps, future)
+            self._silence = 0.0
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnected("The client left before its request was complete.")
+            chunk: bytes = message.get("body", b"")
+            if chunk:
+                self.received += len(chunk)
                 return chunk
         return b""
 
-    async def _piece(self) -> bytes:
-        patience = self._patience() if self._waited else self.timeout
-        if patience is None:
-            message = await self.inbox.take()
-        else:
-            message = await self._take_within(patience)
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected("The client left before its request was complete.")
-        chunk: bytes = message.get("body", b"")
-        self.received += len(chunk)
-        return chunk
+    async def _wait_for(self, steps: Generator[Any, Any, Message], future: Any) -> Message:
+        patience = self._patience()
+        arriving = Rest(steps, future, patience)
+        try:
+            return await arriving
+        except TimeoutError:
+            raise RequestTimeout(self._why_too_late(patience)) from None
+        finally:
+            if patience is not None:
+                self._waited += arriving.waited
+                self._silence += arriving.waited
 
     def _patience(self) -> float | None:
         """Return how many seconds the next piece has to arrive; ``None``: all it wants.
@@ -169,41 +209,19 @@ class Body:
         What came too late once is not waited for a second time, unless the limit is another
         now. The time that the app takes between two pieces is not the client's.
         """
-        limit = self.timeout
+        limit = self.limits.body_timeout
         if limit is None:
             return None
         patience = limit - self._silence
-        if rate := self.min_rate:
+        if rate := self.limits.body_min_rate:
             patience = min(patience, limit + self.received / rate - self._waited)
         return patience
 
-    async def _take_within(self, patience: float) -> Message:
-        arriving = Within(self.inbox.take(), patience)
-        try:
-            message = await arriving
-        except TimeoutError:
-            raise RequestTimeout(self._why_too_late(patience)) from None
-        finally:
-            if arriving.waited:
-                self._waited += arriving.waited
-                self._silence += arriving.waited
-        if self._silence:
-            self._silence = 0.0
-        return message
-
-    def _why_too_late(self, patience: float) -> str:
-        if patience == cast(float, self.timeout) - self._silence:
-            return f"The body did not arrive within {self.timeout} seconds (BODY_TIMEOUT)."
-        return (
-            f"The body came too slowly, with less than {self.min_rate} bytes a second"
-            " (BODY_MIN_RATE)."
-        )
-
-    def _too_large(self, size: int) -> RequestEntityTooLarge:
-        return RequestEntityTooLarge(
-            f"The body has {size} bytes or more, {self.max_length} are allowed"
-            " (MAX_CONTENT_LENGTH, or max_content_length= of the route)."
-        )
+    def _why_too_late(self, patience: float | None) -> str:
+        limit, rate = self.limits.body_timeout, self.limits.body_min_rate
+        if limit is None or patience == limit - self._silence:
+            return f"The body did not arrive within {limit} seconds (BODY_TIMEOUT)."
+        return f"The body came too slowly, with less than {rate} bytes a second (BODY_MIN_RATE)."
 
     async def replay(self) -> Message:
         """Receive as an ASGI app does, with a body that was read already given again."""
@@ -339,28 +357,6 @@ async def _there_already(blocks: Iterator[bytes]) -> AsyncGenerator[bytes, None]
     for block in blocks:
         if block:
             yield block
-
-
-class _Arriving(AsyncIterator[bytes]):
-    """The pieces of a body as they arrive.
-
-    PERF: a loop keeps a list of the generators that it iterates; this it does not (2 us).
-    """
-
-    __slots__ = ("_began", "_body")
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-        self._began = False
-
-    async def __anext__(self) -> bytes:
-        if not self._began:
-            self._body.check_announced()
-            self._began = True
-        chunk = await self._body.next_chunk()
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
 
 
 class _Incoming(io.RawIOBase):

@@ -76,10 +76,11 @@ def on_loop() -> bool:
     True on the thread of the serving loop, but for steps marked ``inline=True``.
     """
     context = current.get()
-    here = _running_loop()
-    if context is None:
-        return here is not None
-    return here is not None and here is context.loop and not context.inline
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return context is None or (here is context.loop and not context.inline)
 
 
 def _running_loop() -> AbstractEventLoop | None:
@@ -92,19 +93,22 @@ def _running_loop() -> AbstractEventLoop | None:
 class Pending(Generic[T]):
     """A value that has to be awaited, and says so when it is used without ``await``.
 
-    *start* makes the coroutine; nothing runs, and nothing warns, before the ``await``.
-    *advice* is what to write where ``await`` in front of it is not the answer.
+    *start* makes the coroutine of *args*; nothing runs, and nothing warns, before the
+    ``await``. *advice* is what to write where ``await`` in front of it is not the answer.
     """
 
-    __slots__ = ("__advice", "__name", "__start")
+    __slots__ = ("__advice", "__args", "__name", "__start")
 
-    def __init__(self, name: str, start: Callable[[], Awaitable[T]], advice: str = "") -> None:
+    def __init__(
+        self, name: str, start: Callable[..., Awaitable[T]], *args: Any, advice: str = ""
+    ) -> None:
         self.__name = name
         self.__start = start
+        self.__args = args
         self.__advice = advice
 
     def __await__(self) -> Generator[Any, None, T]:
-        return self.__start().__await__()
+        return self.__start(*self.__args).__await__()
 
     def __repr__(self) -> str:
         return f"<{self.__name}: await it>"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from tempfile import TemporaryFile
 from typing import IO, NamedTuple
 
@@ -110,13 +110,13 @@ def form_parser(content_type: str, limits: FormLimits) -> FormParser | None:
     return None
 
 
-async def read_form(chunks: AsyncIterable[bytes], parser: FormParser) -> Form:
-    """Read the form that *chunks* are, and write large files in a worker thread.
+async def read_form(next_chunk: Callable[[], Awaitable[bytes]], parser: FormParser) -> Form:
+    """Read a form chunk by chunk, ``b""`` is its end; write large files in a worker thread.
 
     :raises FormError: whatever *parser* raises; its temporary files are gone then.
     """
     try:
-        async for chunk in chunks:
+        while chunk := await next_chunk():
             parser.feed(chunk)
             if parser.backlog >= _WRITE_AT:
                 await to_thread(parser.flush)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
+from dataclasses import replace
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, cast
+from functools import lru_cache
+from inspect import getattr_static
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from starlette.requests import Request as StarletteRequest
 
 from .bodies import Body, BodyStream
-from .concurrency import Pending, on_loop, to_thread
-from .connections import Connection, session_of
+from .concurrency import Pending, drive, on_loop, to_thread
+from .connections import Connection, Limits, session_of
 from .datastructures import CombinedMultiDict, ImmutableMultiDict
 from .elsewhere import REQUEST, lacks, refuse_overrides
 from .exceptions import (
@@ -64,18 +67,19 @@ class Limit(Generic[T]):
         self._name = name
 
     def __get__(self, request: Any, owner: Any = None) -> T:
-        own: dict[str, T] | None = request._own_limits
-        if own is not None and self._name in own:
-            return own[self._name]
         value: T = getattr(request.limits, self._name)
         return value
 
     def __set__(self, request: Any, value: T) -> None:
-        if request._own_limits is None:
-            request._own_limits = cast("dict[str, Any]", {})
-        request._own_limits[self._name] = value
+        request.limits = _with(request.limits, self._name, value)
         if request._body is not None:
-            request._hand_limits_to(request._body)
+            request._body.limits = request.limits
+
+
+@lru_cache(maxsize=128)
+def _with(limits: Limits, name: str, value: Any) -> Limits:
+    """Return *limits* but for one; kept, because most are set by a route."""
+    return replace(limits, **{name: value})
 
 
 @lacks(REQUEST)
@@ -101,15 +105,22 @@ class Request(Connection):
 
     # PERF: most requests have no body, so what becomes of it has its defaults here.
     stream_body: bool = False
-    _own_limits: dict[str, Any] | None = None
     _body: Body | None = None
     _form: Form | None = None
     _form_failure: Exception | None = None
     _json: Any = _UNREAD
 
+    _fixed: ClassVar[tuple[str, ...]] = ()
+    """The limits that a subclass has attributes of its own for."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         refuse_overrides(cls, REQUEST)
+        cls._fixed = tuple(
+            name
+            for name, value in vars(Request).items()
+            if isinstance(value, Limit) and getattr_static(cls, name) is not value
+        )
 
     # -- the line and the headers ----------------------------------------------------------
 
@@ -127,7 +138,7 @@ class Request(Connection):
     @property
     def mimetype(self) -> str:
         """The type of the body in lower case, without parameters; ``""`` if it has none."""
-        return (self.content_type or "").partition(";")[0].strip().lower()
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
     def mimetype_params(self) -> dict[str, str]:
@@ -241,8 +252,12 @@ class Request(Connection):
 
     # -- the body, in both faces -----------------------------------------------------------
 
-    def _face(self, name: str, start: Callable[[], Awaitable[T]], plain: Callable[[], T]) -> Any:
-        return Pending(name, start) if on_loop() else plain()
+    def _face(self, name: str, read: Callable[..., Coroutine[Any, Any, T]], *how: Any) -> Any:
+        """Return what *read* returns: to be awaited, or, in ``def`` code, right now.
+
+        *read* gets whether this is ``def`` code, where it must not suspend, and then *how*.
+        """
+        return Pending(name, read, False, *how) if on_loop() else drive(read(True, *how))
 
     def get_data(
         self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False
@@ -256,36 +271,28 @@ class Request(Connection):
         :raises RequestTimeout: 408, when it stops for ``body_timeout`` seconds, or trickles.
         :raises ClientDisconnected: when the client leaves before the end.
         """
-        return self._whole("request.get_data()", cache, as_text, parse_form_data)
-
-    def _whole(
-        self, name: str, cache: bool, as_text: bool, parse_form_data: bool
-    ) -> Awaitable[Any]:
-        async def start() -> Any:
-            if parse_form_data and self._is_form:
-                await self._load_form()
-            content = self._content
-            if not content.is_here and self._form is not None:
-                return "" if as_text else b""
-            await content.read(spool=False)
-            return content.data(cache, as_text)
-
-        def plain() -> Any:
-            if parse_form_data and self._is_form:
-                self._form_now()
-            content = self._content
-            if not content.is_here and self._form is not None:
-                return "" if as_text else b""
-            content.need()
-            return content.data(cache, as_text)
-
-        facing: Awaitable[Any] = self._face(name, start, plain)
+        facing: Awaitable[Any] = self._face(
+            "request.get_data()", self._read_data, cache, as_text, parse_form_data
+        )
         return facing
+
+    async def _read_data(
+        self, plain: bool, cache: bool, as_text: bool, parse_form_data: bool
+    ) -> Any:
+        if parse_form_data and self._is_form:
+            await self._load_form(plain)
+        content = self._content
+        if not content.is_here:
+            if self._form is not None:
+                return "" if as_text else b""
+            await self._arrival(content, plain)
+        return content.data(cache, as_text)
 
     @property
     def data(self) -> Awaitable[bytes]:
         """The body as bytes; empty if it is a form."""
-        return self._whole("request.data", True, False, True)
+        facing: Awaitable[bytes] = self._face("request.data", self._read_data, True, False, True)
+        return facing
 
     def get_json(
         self, force: bool = False, silent: bool = False, cache: bool = True
@@ -297,74 +304,68 @@ class Request(Connection):
         :raises UnsupportedMediaType: 415, if it is of another type.
         :raises BadRequest: 400, if it is no JSON.
         """
-        return self._parsed("request.get_json()", force, silent, cache)
-
-    def _parsed(self, name: str, force: bool, silent: bool, cache: bool) -> Awaitable[Any]:
-        async def start() -> Any:
-            if self._json is _UNREAD or not cache:
-                if not (force or self.is_json):
-                    return None if silent else self.on_json_loading_failed(None)
-                await self._content.read(spool=False)
-            return self._load_json(silent, cache)
-
-        def plain() -> Any:
-            if self._json is _UNREAD or not cache:
-                if not (force or self.is_json):
-                    return None if silent else self.on_json_loading_failed(None)
-                self._content.need()
-            return self._load_json(silent, cache)
-
-        facing: Awaitable[Any] = self._face(name, start, plain)
+        facing: Awaitable[Any] = self._face(
+            "request.get_json()", self._read_json, force, silent, cache
+        )
         return facing
+
+    async def _read_json(self, plain: bool, force: bool, silent: bool, cache: bool) -> Any:
+        if self._json is _UNREAD or not cache:
+            if not (force or self.is_json):
+                return None if silent else self.on_json_loading_failed(None)
+            body = self._content
+            if not body.is_here:
+                await self._arrival(body, plain)
+        if cache and self._json is not _UNREAD:  # maybe by another task by now
+            return self._json
+        try:
+            value = self.limits.json.loads(cast(Body, self._body).data())
+        except ValueError as error:
+            return None if silent else self.on_json_loading_failed(error)
+        if cache:
+            self._json = value
+        return value
 
     @property
     def json(self) -> Awaitable[Any]:
         """The body parsed as JSON; 415 if it is of another type."""
-        return self._parsed("request.json", False, False, True)
+        facing: Awaitable[Any] = self._face("request.json", self._read_json, False, False, True)
+        return facing
 
     @property
     def form(self) -> Awaitable[ImmutableMultiDict[str, str]]:
         """The fields of a form; empty if the body is none."""
-
-        async def start() -> ImmutableMultiDict[str, str]:
-            return (await self._load_form()).fields
-
-        return cast(
-            "Awaitable[ImmutableMultiDict[str, str]]",
-            self._face("request.form", start, lambda: self._form_now().fields),
+        facing: Awaitable[ImmutableMultiDict[str, str]] = self._face(
+            "request.form", self._read_fields
         )
+        return facing
+
+    async def _read_fields(self, plain: bool) -> ImmutableMultiDict[str, str]:
+        return (await self._load_form(plain)).fields
 
     @property
     def files(self) -> Awaitable[ImmutableMultiDict[str, UploadFile]]:
         """The files of a form; empty if the body is none."""
-
-        async def start() -> ImmutableMultiDict[str, UploadFile]:
-            return self._files_of(await self._load_form())
-
-        return cast(
-            "Awaitable[ImmutableMultiDict[str, UploadFile]]",
-            self._face("request.files", start, lambda: self._files_of(self._form_now())),
+        facing: Awaitable[ImmutableMultiDict[str, UploadFile]] = self._face(
+            "request.files", self._read_files
         )
+        return facing
+
+    async def _read_files(self, plain: bool) -> ImmutableMultiDict[str, UploadFile]:
+        form = await self._load_form(plain)
+        if self.limits.debug and self.mimetype != "multipart/form-data":
+            return NoFiles(form.fields, self.mimetype)
+        return form.files
 
     @property
     def values(self) -> Any:
         """The query and, unless this is a GET, the form."""
+        return self._face("request.values", self._read_values)
+
+    async def _read_values(self, plain: bool) -> CombinedMultiDict[str, str]:
         if self.method in ("GET", "HEAD"):
-            sources = [self.args]
-
-            async def start_without() -> CombinedMultiDict[str, str]:
-                return CombinedMultiDict(sources)
-
-            return self._face("request.values", start_without, lambda: CombinedMultiDict(sources))
-
-        async def start() -> CombinedMultiDict[str, str]:
-            return CombinedMultiDict([self.args, (await self._load_form()).fields])
-
-        return self._face(
-            "request.values",
-            start,
-            lambda: CombinedMultiDict([self.args, self._form_now().fields]),
-        )
+            return CombinedMultiDict([self.args])
+        return CombinedMultiDict([self.args, (await self._load_form(plain)).fields])
 
     @property
     def stream(self) -> BodyStream:
@@ -422,15 +423,20 @@ class Request(Connection):
         body = self._body
         if body is None:
             # In one step: a thread and the loop may want it at the same time.
-            made = Body(self._receive, self.content_length or 0)
+            made = Body(self._receive, self.content_length or 0, self.limits)
             body = self.__dict__.setdefault("_body", made)
-        self._hand_limits_to(body)
+        if self._fixed:
+            body.limits = replace(
+                self.limits, **{name: getattr(self, name) for name in self._fixed}
+            )
         return body
 
-    def _hand_limits_to(self, body: Body) -> None:
-        body.max_length = self.max_content_length
-        body.timeout = self.body_timeout
-        body.min_rate = self.body_min_rate
+    async def _arrival(self, body: Body, plain: bool) -> None:
+        """Wait for all of *body*, in ``def`` code by blocking."""
+        if plain:
+            body.need()
+        else:
+            await body.read(spool=False)
 
     async def prefetch(self, *, spool: bool = True) -> None:
         """Read the whole body, into memory or, if it is large and *spool* is true, a file.
@@ -449,25 +455,25 @@ class Request(Connection):
         """Wait until the client leaves, without taking the body from whoever reads it."""
         return await self._content.inbox.until_disconnect()
 
-    async def _load_form(self) -> Form:
-        if self._form is None:
-            body = self._content
-            turn = body.turn
-            if turn.taken:
-                await turn.wait()
-            turn.taken = True
-            try:
-                if self._form is None:
-                    await self._load_form_once(body)
-            finally:
-                turn.end()
-        return cast(Form, self._form)
-
-    async def _load_form_once(self, body: Body) -> None:
-        if body.is_here:
-            self._form = await to_thread(self._form_now)
-        else:
-            self._form = await self._parse_arriving(body)
+    async def _load_form(self, plain: bool) -> Form:
+        """Return the form; in ``def`` code its whole body is waited for first."""
+        if plain:
+            return self._form_now()
+        if self._form is not None:
+            return self._form
+        body = self._content
+        if body.taken:
+            await body.wait()
+        body.taken = True
+        try:
+            if self._form is None:
+                if body.is_here:
+                    self._form = await to_thread(self._form_now)
+                else:
+                    self._form = await self._parse_arriving(body)
+        finally:
+            body.end()
+        return self._form
 
     async def _parse_arriving(self, body: Body) -> Form:
         parser = form_parser(self.content_type or "", self._form_limits())
@@ -480,7 +486,7 @@ class Request(Connection):
             "The form was not read to its end, because that was cancelled. What arrived is gone."
         )
         try:
-            return await read_form(body.arriving(), parser)
+            return await read_form(body.next_chunk, parser)
         except FormError as error:
             failure = _refused(error)
             raise failure from error
@@ -490,11 +496,6 @@ class Request(Connection):
         finally:
             if body.received > before:
                 self._form_failure = failure
-
-    def _files_of(self, form: Form) -> ImmutableMultiDict[str, UploadFile]:
-        if self.limits.debug and self.mimetype != "multipart/form-data":
-            return NoFiles(form.fields, self.mimetype)
-        return form.files
 
     def _form_limits(self) -> FormLimits:
         return FormLimits(max_memory=self.max_form_memory_size, max_parts=self.max_form_parts)
@@ -524,19 +525,6 @@ class Request(Connection):
         return self.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data")
 
     want_form_data_parsed = property(lambda self: self._is_form, doc="Whether the body is a form.")
-
-    def _load_json(self, silent: bool, cache: bool) -> Any:
-        if cache and self._json is not _UNREAD:
-            return self._json
-        try:
-            value = self.limits.json.loads(cast(Body, self._body).data())
-        except ValueError as error:
-            if silent:
-                return None
-            return self.on_json_loading_failed(error)
-        if cache:
-            self._json = value
-        return value
 
     def on_json_loading_failed(self, error: ValueError | None) -> Any:
         """Return what stands for JSON that cannot be read; raises a 400 unless overridden.

@@ -67,7 +67,9 @@ class Inbox(Turn):
     __slots__ = ("_emptied", "_kept", "_receive", "complete", "left")
 
     def __init__(self, receive: Receive) -> None:
-        super().__init__()
+        # PERF: what Turn does, without a call.
+        self.taken = False
+        self._waiting = None
         self._receive = receive
         self._kept: deque[Message] | None = None
         self._emptied: asyncio.Event | None = None
@@ -84,24 +86,21 @@ class Inbox(Turn):
             self.taken = True
             try:
                 if not self._kept:
-                    return self._counted(await self._next())
+                    if self.left:
+                        return {"type": "http.disconnect"}
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        self.left = True
+                    elif not message.get("more_body", False):
+                        self.complete = True
+                    return message
             finally:
                 self.end()
         message = self._kept.popleft()
         if not self._kept and self._emptied is not None:
             self._emptied.set()
-        return self._counted(message)
-
-    def _counted(self, message: Message) -> Message:
-        if message["type"] == "http.request" and not message.get("more_body", False):
+        if not message.get("more_body", False):
             self.complete = True
-        return message
-
-    async def _next(self) -> Message:
-        if self.left:
-            return {"type": "http.disconnect"}
-        message = await self._receive()
-        self.left = message["type"] == "http.disconnect"
         return message
 
     async def until_disconnect(self) -> Message:
@@ -116,8 +115,9 @@ class Inbox(Turn):
                 await self.wait()
             self.taken = True
             try:
-                message = await self._next()
+                message = {"type": "http.disconnect"} if self.left else await self._receive()
                 if message["type"] == "http.disconnect":
+                    self.left = True
                     return message
                 self._kept.append(message)
             finally:

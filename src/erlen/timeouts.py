@@ -6,9 +6,9 @@ import asyncio
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import Context
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-__all__ = ["Within"]
+__all__ = ["Rest", "Within"]
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ class Within(Generic[T]):
 
     There is no task, and no timer for what need not be waited for: a body whose pieces have
     arrived is read as fast as without a limit. *unless* is called when the time is over; if
-    it is true, *awaitable* goes on.
+    it is true, *awaitable* goes on. ``None`` seconds are for ever.
 
     :raises TimeoutError: when the time is over; *awaitable* was cancelled and has ended.
     """
@@ -28,7 +28,7 @@ class Within(Generic[T]):
     def __init__(
         self,
         awaitable: Awaitable[T],
-        seconds: float,
+        seconds: float | None,
         *,
         unless: Callable[[], bool] | None = None,
     ) -> None:
@@ -52,10 +52,15 @@ class Within(Generic[T]):
         except StopIteration as stop:
             value: T = stop.value
             return value
+        return (yield from self._wait(steps, future))
+
+    def _wait(self, steps: Generator[Any, Any, T], future: Any) -> Generator[Any, Any, T]:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        # In no variables: the loop keeps a timer that was cancelled for a while.
-        timer = loop.call_later(self._seconds, self._give_up, context=Context())
+        timer: asyncio.TimerHandle | None = None
+        if self._seconds is not None:
+            # In no variables: the loop keeps a timer that was cancelled for a while.
+            timer = loop.call_later(self._seconds, self._give_up, context=Context())
         try:
             return (yield from self._go_on(steps, future))
         except CancelledError:
@@ -63,7 +68,8 @@ class Within(Generic[T]):
                 raise TimeoutError from None
             raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             self._future = self._unless = None
             self.waited = loop.time() - began
 
@@ -99,6 +105,19 @@ class Within(Generic[T]):
     def _tell(self) -> None:
         # Without a future it only gave way to others, and goes on without us.
         self._told = self._future is not None and self._future.cancel()
+
+
+class Rest(Within[T]):
+    """What is left of an awaitable whose first of *steps* waits for *future*."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, steps: Generator[Any, Any, T], future: Any, seconds: float | None) -> None:
+        super().__init__(cast("Awaitable[T]", steps), seconds)
+        self._begun = steps, future
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._wait(*self._begun)
 
 
 def _is_cancelled() -> bool:

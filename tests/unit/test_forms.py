@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -68,9 +68,13 @@ def flood(head: bytes, chunk: bytes, sent: list[int]) -> Iterator[bytes]:
         yield chunk
 
 
-async def later(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
+def later(chunks: Iterable[bytes]) -> Callable[[], Awaitable[bytes]]:
+    left = iter(chunks)
+
+    async def next_chunk() -> bytes:
+        return next(left, b"")
+
+    return next_chunk
 
 
 def open_files() -> int:
@@ -692,13 +696,12 @@ async def test_the_async_driver_takes_no_thread_for_what_fits_into_memory(monkey
 async def test_the_async_driver_leaves_no_open_files_when_it_is_stopped(error):
     before = open_files()
 
-    async def chunks() -> AsyncIterator[bytes]:
-        for chunk in cut(file("f", "x", b"x" * 3_000_000), 65536):
-            yield chunk
+    def chunks() -> Iterator[bytes]:
+        yield from cut(file("f", "x", b"x" * 3_000_000), 65536)
         raise error
 
     with pytest.raises(error):
-        await read_form(chunks(), parser_of())
+        await read_form(later(chunks()), parser_of())
 
     assert open_files() == before
 
