@@ -427,10 +427,10 @@ class Flow:
             return
         receive = context.receive
         if context.kind == "http":
-            receive = context.request.until_disconnect
+            receive = partial(_until_left, context, response)
         context.scope["erlen.sent"] = "http.response.start"
         try:
-            await response(context.scope, receive, _interruptible(context, response))
+            await response(context.scope, receive, context.send)
         except ClientDisconnected:
             return  # a stream that reads its request: nobody is there to hear the rest
         finally:
@@ -567,15 +567,13 @@ def _scope_below(context: Context[Any], option: str) -> str | None:
     return scope
 
 
-def _interruptible(context: Context[Any], response: Response) -> Send:
-    """Return what sends a stream; it may be ended as soon as its head is out."""
-    send = context.send
+async def _until_left(context: Context[Any], response: Response) -> Message:
+    """Wait until the client leaves a stream that waits itself.
 
-    async def send_piece(message: Message) -> None:
-        await send(message)
-        context.stage, context.sending = "body", response
-
-    return send_piece
+    A stream asks this when its head is out: from now on it may be ended.
+    """
+    context.stage, context.sending = "body", response
+    return await context.request.until_disconnect()
 
 
 def blueprint_of(endpoint: str | None) -> str:

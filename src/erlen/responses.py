@@ -244,21 +244,21 @@ class Response(StarletteResponse):
         return {"type": "http.response.start", "status": self.status_code, "headers": headers}
 
     async def _send_stream(self, receive: Receive, send: Send) -> None:
-        if not self.head_first:
+        if not (self.head_first or isinstance(self.stream, Chunks)):
             await self.prime()
         await _pass(send, self._head(self.raw_headers))
         if self.stream is None:
             await _pass(send, {"type": _BODY, "body": self.body})
             return
+        chunks = self._chunks()
         with Departure(receive) as departure:
-            chunks = self._chunks()
             if first := chunks.first():
                 await _pass(send, {"type": _BODY, "body": first, "more_body": True})
             # PERF: a hundred pieces take half the time without a generator of ours in between.
             async for piece in chunks.pieces:
                 if departure.noticed:  # the generator took no notice of the cancel
                     return
-                chunk = piece if piece.__class__ is bytes else encode(piece)
+                chunk = piece if type(piece) is bytes else encode(piece)
                 if chunk:
                     try:
                         await send({"type": _BODY, "body": chunk, "more_body": True})

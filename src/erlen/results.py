@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from http import HTTPStatus
 from inspect import isawaitable, iscoroutine
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any, TypeAlias, cast
 
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
@@ -70,6 +71,8 @@ class Results:
             tuple: self._from_tuple,
             bytes: response_class,
             bytearray: response_class,
+            GeneratorType: response_class,
+            AsyncGeneratorType: response_class,
             response_class: _itself,
         }
         # PERF: the usual response is laid out here, without its constructor (1 us less); a

@@ -138,15 +138,23 @@ def tells_departure(scope: Scope) -> bool:
 
 
 class Departure:
-    """A client that leaves in the middle of a stream, noticed and turned into a cancel."""
+    """A client that leaves in the middle of a stream, noticed and turned into a cancel.
+
+    PERF: *receive* is called as soon as the stream waits for something, and not at all for one
+    that never does: the loop comes to the watch when the stream is over.
+    """
 
     __slots__ = ("_before", "_task", "_watcher", "noticed")
 
     def __init__(self, receive: Receive) -> None:
         self.noticed = False
-        self._task = cast("asyncio.Task[Any]", asyncio.current_task())
-        self._before = self._task.cancelling()
-        self._watcher: asyncio.Task[None] | None = asyncio.create_task(self._watch(receive))
+        loop = asyncio.get_running_loop()
+        self._task: Any = asyncio.current_task(loop)
+        self._before: int = self._task.cancelling()
+        self._watcher: Any = loop.call_soon(self._begin, receive)
+
+    def _begin(self, receive: Receive) -> None:
+        self._watcher = asyncio.create_task(self._watch(receive))
 
     async def _watch(self, receive: Receive) -> None:
         try:
@@ -167,8 +175,7 @@ class Departure:
         traceback: TracebackType | None,
     ) -> bool:
         """End the watch, and the cancel if it was this one's."""
-        watcher = cast("asyncio.Task[None]", self._watcher)
-        self._watcher = None  # they know each other, and this is what would keep both
+        watcher, self._watcher = self._watcher, None  # which know each other, and would stay
         watcher.cancel()
         if not self.noticed:
             return False
@@ -177,15 +184,16 @@ class Departure:
         return ours and isinstance(error, asyncio.CancelledError)
 
 
-class Chunks(AsyncIterator[bytes]):
+class Chunks:
     """A stream of either colour as bytes, none of them empty; the first may be fetched early."""
 
     __slots__ = ("_first", "pieces")
 
     def __init__(self, source: AsyncIterable[str | bytes] | Iterable[str | bytes]) -> None:
         self._first = b""
+        given: Any = source
         self.pieces: AsyncIterator[str | bytes] = (
-            aiter(source) if isinstance(source, AsyncIterable) else _InThreads(source)
+            aiter(given) if hasattr(given, "__aiter__") else _InThreads(given)
         )
         """What comes after :meth:`first`, as it was made: for those who :func:`encode` it."""
 
@@ -196,13 +204,17 @@ class Chunks(AsyncIterator[bytes]):
 
     async def peek(self) -> bytes:
         """Return the first chunk and keep it; ``b""`` if there is none."""
-        self._first = self._first or await anext(self, b"")
+        if not self._first:
+            self._first = await anext(self, b"")
         return self._first
 
     def first(self) -> bytes:
         """Return what was fetched early; it is not kept any longer."""
         first, self._first = self._first, b""
         return first
+
+    def __aiter__(self) -> Chunks:
+        return self
 
     async def __anext__(self) -> bytes:
         chunk = self.first()
