@@ -46,7 +46,7 @@ from .signals import (
     websocket_started,
     websocket_tearing_down,
 )
-from .typing import ASGIApp, Hook, Message, Send
+from .typing import ASGIApp, Hook, Message
 
 __all__ = ["Flow", "FlowApp", "blueprint_of"]
 

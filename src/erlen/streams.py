@@ -149,8 +149,8 @@ class Departure:
     def __init__(self, receive: Receive) -> None:
         self.noticed = False
         loop = asyncio.get_running_loop()
-        self._task: Any = asyncio.current_task(loop)
-        self._before: int = self._task.cancelling()
+        task: Any = asyncio.current_task(loop)
+        self._task, self._before = task, task.cancelling()
         self._watcher: Any = loop.call_soon(self._begin, receive)
 
     def _begin(self, receive: Receive) -> None:
@@ -205,7 +205,10 @@ class Chunks:
     async def peek(self) -> bytes:
         """Return the first chunk and keep it; ``b""`` if there is none."""
         if not self._first:
-            self._first = await anext(self, b"")
+            async for piece in self.pieces:
+                self._first = encode(piece)
+                if self._first:
+                    break
         return self._first
 
     def first(self) -> bytes:

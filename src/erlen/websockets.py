@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NoReturn, cast
 
 from starlette.websockets import WebSocket as StarletteWebSocket
 
@@ -15,6 +15,7 @@ from .connections import Connection, session_of
 from .exceptions import BadRequest
 from .headers import Headers
 from .signals import announce, websocket_received, websocket_sent
+from .streams import Turn
 from .timeouts import Within
 from .typing import Message, Receive, Scope, Send
 
@@ -76,7 +77,7 @@ class WebSocket(Connection):
         super().__init__(scope, receive, **options)
         self._send = send
         self._accepting: asyncio.Lock | None = None
-        self._turn = asyncio.Lock()
+        self._turn = Turn()
         self._connected = False
         self._kept: deque[Message] = deque()
         self.lags = False
@@ -154,13 +155,16 @@ class WebSocket(Connection):
         try:
             await self._send(message)
         except (OSError, RuntimeError) as error:
-            # WHY: a server that closed by itself, for a broken frame say, may call our next
-            # message an error of ours. It is none if it tells us of the end as well.
-            if not await self._has_left() and isinstance(error, RuntimeError):
-                raise
-            if self.close_code is None:
-                self._note_disconnect({"code": 1006})
-            raise self._disconnect() from error
+            await self._not_sent(error)
+
+    async def _not_sent(self, error: OSError | RuntimeError) -> NoReturn:
+        # WHY: a server that closed by itself, for a broken frame say, may call our next
+        # message an error of ours. It is none if it tells us of the end as well.
+        if not await self._has_left() and isinstance(error, RuntimeError):
+            raise error
+        if self.close_code is None:
+            self._note_disconnect({"code": 1006})
+        raise self._disconnect() from error
 
     async def _has_left(self) -> bool:
         """Look for the peer's own words; the messages in front of them are kept."""
@@ -169,11 +173,16 @@ class WebSocket(Connection):
         return self.close_code is not None
 
     async def _look_ahead(self) -> None:
-        async with self._turn:
+        if self._turn.taken:
+            await self._turn.wait()
+        self._turn.taken = True
+        try:
             while self.close_code is None:
                 message = await self.receive_message()
                 if message["type"] == "websocket.receive":
                     self._kept.append(message)
+        finally:
+            self._turn.end()
 
     def _note_disconnect(self, message: Message) -> None:
         self.closed = True
@@ -192,27 +201,29 @@ class WebSocket(Connection):
         """
         if not self.accepted:
             await self.accept()
-        async with self._turn:
-            message = await self._next()
+        turn = self._turn
+        if turn.taken:
+            await turn.wait()
+        turn.taken = True
+        try:
+            if self._kept:
+                message = self._kept.popleft()
+            elif self.closed:
+                raise self._disconnect()
+            elif self.timeout is None:
+                message = await self._receive()
+            else:
+                message = await self._next_in_time(self.timeout)
+        finally:
+            turn.end()
+        if message["type"] == "websocket.disconnect":
+            self._note_disconnect(message)
+            raise self._disconnect()
         text = message.get("text")
         data: str | bytes = text if text is not None else message.get("bytes") or b""
         if websocket_received.receivers:
             await announce(websocket_received, self.scope.get("app"), data=data)
         return data
-
-    async def _next(self) -> Message:
-        if self._kept:
-            return self._kept.popleft()
-        if self.closed:
-            raise self._disconnect()
-        if self.timeout is None:
-            message = await self._receive()
-        else:
-            message = await self._next_in_time(self.timeout)
-        if message["type"] == "websocket.disconnect":
-            self._note_disconnect(message)
-            raise self._disconnect()
-        return message
 
     async def _next_in_time(self, seconds: float) -> Message:
         with suppress(TimeoutError):
@@ -243,7 +254,11 @@ class WebSocket(Connection):
             await self.accept()
         if self.closed:
             raise self._disconnect()
-        await self._tell(_to_send(data))
+        message = _to_send(data)
+        try:  # PERF: as _tell does, without another coroutine for each message
+            await self._send(message)
+        except (OSError, RuntimeError) as error:
+            await self._not_sent(error)
         if websocket_sent.receivers:
             await announce(websocket_sent, self.scope.get("app"), data=data)
 
