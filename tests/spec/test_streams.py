@@ -298,3 +298,29 @@ async def test_a_slow_reader_holds_back_a_def_generator_and_no_other_view():
         await slow.over()
     assert torn == ["/", "/numbers"]
     assert len(made) == 1000
+
+
+async def test_a_stream_that_never_waits_is_not_watched():
+    app, asked, sent = Erlen(__name__), [], []
+
+    @app.get("/")
+    async def index():
+        async def pieces():
+            for _ in range(3):
+                yield b"x"
+
+        return pieces()
+
+    async def receive():
+        asked.append("receive")
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    await app(Exchange(app).scope, receive, send)
+    await asyncio.sleep(0)
+
+    assert b"".join(message.get("body", b"") for message in sent) == b"xxx"
+    assert sent[-1].get("more_body") is not True
+    assert asked == []
