@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, cast
 from urllib.parse import urljoin
@@ -199,9 +199,10 @@ class Flow:
     def to_response(self, context: Context[Any], value: Any) -> Response:
         """Convert what a view returned; the error for a wrong value names the view."""
         try:
-            return cast(Response, (self.convert or context.app.make_response)(value))
+            response: Response = (self.convert or context.app.make_response)(value)
         except WrongResult as error:
             raise _naming_the_view(context, error) from None
+        return response
 
     async def finish(self, context: Context[Any], response: Response) -> Response:
         """Run what comes after the view, save the session, announce the response.
@@ -271,15 +272,38 @@ class Flow:
     async def rescue(self, context: Context[Any], error: Exception) -> Response:
         """Answer an error of a view all the way to the finished response."""
         context.stage = None
+        taken: Any = None
         try:
-            return await self.finish(context, await self.recover(context, error))
+            handler, taken = self.handler_of(context, error)
+            if handler is None:
+                response = self._page_of(context, taken)
+            else:
+                response = self.to_response(context, await handler(taken))
+            if self.after or context.untidy or response.head_first or self.finished.receivers:
+                response = await self.finish(context, response)
+            return response
         except Exception as second:
             return await self.fail(context, second)
         finally:
-            del error  # it may be raised through here, and would keep this frame and itself
+            # They may be raised through here, and would keep this frame and themselves.
+            del error, taken
 
     async def recover(self, context: Context[Any], error: Exception) -> Response:
         """Turn an error of a hook or a view into a response, or raise it again."""
+        taken: Any = None
+        try:
+            handler, taken = self.handler_of(context, error)
+            if handler is None:
+                return self._page_of(context, taken)
+            return self.to_response(context, await handler(taken))
+        finally:
+            del error, taken
+
+    def handler_of(self, context: Context[Any], error: Exception) -> tuple[Step | None, Any]:
+        """Find what answers *error*; return it with the error that it takes.
+
+        An HTTP error that has no handler answers itself; another one is raised again.
+        """
         if context.exits:
             context.raised = error  # handled or not, it left the view
         if isinstance(error, StarletteClientDisconnect):
@@ -289,18 +313,14 @@ class Flow:
         elif self.shows_keys and isinstance(error, BadRequestKeyError):
             error.show_exception = True
         if isinstance(error, StarletteHTTPException) and not self._traps(error):
-            handler, own = self._handler_of_http(context, error)
-            if handler is None:
-                return self._page_of(context, own)
-            error = own
-        else:
-            handler = self.handler_for(context, error, None)
-            if handler is None:
-                try:
-                    raise error
-                finally:
-                    del error
-        return self.to_response(context, await handler(error))
+            return self._handler_of_http(context, error)
+        handler = self.handler_for(context, error, None)
+        if handler is None:
+            try:
+                raise error
+            finally:
+                del error
+        return handler, error
 
     def _traps(self, error: StarletteHTTPException) -> bool:
         """Say whether an HTTP error is to surface as the programming error that it may be."""
@@ -416,15 +436,16 @@ class Flow:
 
     # -- the end ---------------------------------------------------------------------------
 
-    async def send(self, context: Context[Any], response: Response) -> None:
+    def send(self, context: Context[Any], response: Response) -> Awaitable[None]:
         """Send *response*; a stream is watched for a client that leaves."""
         if response.stream is None:
             context.scope["erlen.sent"] = "http.response.start"
-            await response(context.scope, context.receive, context.send)
-            return
+            return response(context.scope, context.receive, context.send)
         if isinstance(response, Foreign):
-            await self.send_foreign(context, response.app)
-            return
+            return self.send_foreign(context, response.app)
+        return self._send_stream(context, response)
+
+    async def _send_stream(self, context: Context[Any], response: Response) -> None:
         receive = context.receive
         if context.kind == "http":
             receive = partial(_until_left, context, response)

@@ -109,7 +109,9 @@ class Pipelines:
         """Return the handler of what no rule matches: hooks, then the kept error."""
         if websocket:
             return _websocket(self.flow(None, OnLoop(), "websocket"), _raise_error)
-        return self._ours(None, _raise_error)
+        full = self._ours(None, _raise_error)
+        flow = self.flow(None, OnLoop())
+        return full if flow.surrounds else _missed(flow, full)
 
     def around(self, view: Step, *, hooks: bool = True, websocket: bool = False) -> Handler:
         """Return a handler for a foreign route: the app's own steps around *view*."""
@@ -341,6 +343,32 @@ def _hooked(
         return None
 
     return hooked
+
+
+def _missed(flow: Flow, full: Handler) -> Handler:
+    """Compile the pipeline of what no rule matches, where nothing surrounds the views.
+
+    PERF: the error that is kept is answered without being raised.
+    """
+
+    async def missed(context: Context[Any]) -> None:
+        if any(_LISTENERS) or "erlen.keep" in context.scope or context.error is None:
+            return await full(context)
+        failure: BaseException | None = None
+        try:
+            await flow.send(context, await flow.rescue(context, context.error))
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if context.untidy or failure is not None:
+                if not flow.nothing_to_tear_down(context):
+                    await flow.teardown(context, failure)
+            elif context.connection is not None:
+                context.connection.close()
+        return None
+
+    return missed
 
 
 # -- websockets ----------------------------------------------------------------------------

@@ -353,13 +353,11 @@ class Router(StarletteRouter):
             found = index.find(scope, merged, key, missed)
             if found is not None and self._merges(found[0].answer.url_rule) and _fits(*found):
                 return _redirect(scope, quote_path(f"{merged}/" if found[0].slash else merged))
-        hit = _ask(index.trailing, scope, partial)
-        if hit is not None:
+        if index.trailing and (hit := _ask(index.trailing, scope, partial)) is not None:
             return hit
         if key is SOCKET:
             return None, {}, NotFound()
-        methods = _methods(missed, partial)
-        if methods:
+        if (missed or partial) and (methods := _methods(missed, partial)):
             error = MethodNotAllowed(valid_methods=methods)
             error.route = next(_answers(missed), None) or partial[0]
             return None, {}, error

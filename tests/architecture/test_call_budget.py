@@ -27,9 +27,9 @@ BUDGETS = {
     "cookie": 17,
     "json body": 44,
     "form": 53,
-    "hooks": 21,
-    "missing": 66,
-    "error handler": 23,
+    "hooks": 12,
+    "missing": 55,
+    "error handler": 17,
     "session": 83,
 }
 """The calls that a request of each kind may cost."""
