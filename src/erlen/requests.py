@@ -285,7 +285,10 @@ class Request(Connection):
         if not content.is_here:
             if self._form is not None:
                 return "" if as_text else b""
-            await self._arrival(content, plain)
+            if plain:
+                content.need()
+            else:
+                await content.read(spool=False)
         return content.data(cache, as_text)
 
     @property
@@ -315,7 +318,10 @@ class Request(Connection):
                 return None if silent else self.on_json_loading_failed(None)
             body = self._content
             if not body.is_here:
-                await self._arrival(body, plain)
+                if plain:
+                    body.need()
+                else:
+                    await body.read(spool=False)
         if cache and self._json is not _UNREAD:  # maybe by another task by now
             return self._json
         try:
@@ -430,13 +436,6 @@ class Request(Connection):
                 self.limits, **{name: getattr(self, name) for name in self._fixed}
             )
         return body
-
-    async def _arrival(self, body: Body, plain: bool) -> None:
-        """Wait for all of *body*, in ``def`` code by blocking."""
-        if plain:
-            body.need()
-        else:
-            await body.read(spool=False)
 
     async def prefetch(self, *, spool: bool = True) -> None:
         """Read the whole body, into memory or, if it is large and *spool* is true, a file.

@@ -8,9 +8,11 @@ import math
 import re
 import sys
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -517,3 +519,19 @@ def test_a_library_that_is_missing_is_named(monkeypatch, provider, library):
 
     with pytest.raises(ImportError, match=rf"needs the package {library}: pip install {library}"):
         provider()
+
+
+def outcome(read: Callable[[str], Any], text: str) -> Any:
+    try:
+        return read(text)
+    except (InvalidJSON, stdlib.JSONDecodeError) as error:
+        if not text.strip():
+            return "nothing"
+        return getattr(error, "line", None) or cast(Any, error).lineno
+
+
+@given(st.lists(st.sampled_from(['{"a":', "[", "]", "}", "1", "-.5", '"x"', ",", " ", "\n", "\v"])))
+def test_what_is_read_and_what_is_refused_is_that_of_the_standard_library(pieces):
+    text = "".join(pieces)
+
+    assert outcome(json.loads, text) == outcome(stdlib.loads, text)
