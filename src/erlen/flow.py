@@ -279,7 +279,12 @@ class Flow:
                 response = self._page_of(context, taken)
             else:
                 response = self.to_response(context, await handler(taken))
-            if self.after or context.untidy or response.head_first or self.finished.receivers:
+            if (
+                self.after
+                or context.untidy
+                or response.stream is not None
+                or self.finished.receivers
+            ):
                 response = await self.finish(context, response)
             return response
         except Exception as second:

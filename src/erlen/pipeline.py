@@ -301,7 +301,7 @@ def _hooked(
                 except Exception as error:
                     context.stage = None
                     response = await flow.recover(context, error)
-                if context.untidy or response.head_first:
+                if context.untidy or response.stream is not None:
                     response = await flow.finish(context, response)
                 else:
                     for step, hook in after:

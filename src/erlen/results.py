@@ -163,7 +163,8 @@ class Results:
                 " the form (body, status, headers), (body, status), or (body, headers). It was"
                 f" {value!r}."
             )
-        response = self.convert(body)
+        converter = self.converters.get(body.__class__)
+        response = converter(body) if converter is not None else self._by_kind(body)
         if status is not None:
             if not isinstance(status, (int, str, HTTPStatus)):
                 raise WrongResult(
