@@ -24,7 +24,6 @@ from .pool import PoolFull
 from .proxies import current
 from .registry import Inline
 from .responses import Response
-from .sessions import SessionInterface
 from .signals import announce
 
 __all__ = ["Binding", "InOwner", "OnLoop", "Step", "hop"]
@@ -55,8 +54,11 @@ class OnLoop:
     async def save_session(self, context: Context[Any], response: Response) -> None:
         """Write the session into the response."""
         interface = context.app.session_interface
+        if interface.never_waits:
+            interface.save_session(context.app, context.opened, response)
+            return
         save = partial(interface.save_session, context.app, context.opened, response)
-        saving = save() if _is_quick(interface) else await hop(context, save)
+        saving = save() if is_async(interface.save_session) else await hop(context, save)
         if isawaitable(saving):
             await saving
 
@@ -135,11 +137,6 @@ class _Primed(Iterator[Any]):
         close = getattr(self._pieces, "close", None)
         if close is not None:
             close()
-
-
-def _is_quick(interface: SessionInterface) -> bool:
-    """Say whether saving needs no thread: it is ``async def``, or it never blocks."""
-    return interface.never_waits or is_async(interface.save_session)
 
 
 Binding: TypeAlias = OnLoop | InOwner

@@ -64,7 +64,7 @@ class ContextApp(Protocol):
 
 AppT = TypeVar("AppT", bound=ContextApp)
 
-_UNOPENED: Any = object()
+_MISSING: Any = object()
 _NO_SCOPE: Scope = {"type": "app"}
 
 
@@ -93,12 +93,12 @@ class AppGlobals:
         """Return an attribute, or *default*."""
         return self.__dict__.get(name, default)
 
-    def pop(self, name: str, default: Any = _UNOPENED) -> Any:
+    def pop(self, name: str, default: Any = _MISSING) -> Any:
         """Remove an attribute and return it.
 
         :raises KeyError: if it is not there and no *default* is given.
         """
-        if default is _UNOPENED:
+        if default is _MISSING:
             return self.__dict__.pop(name)
         return self.__dict__.pop(name, default)
 
@@ -151,7 +151,8 @@ class Context(Generic[AppT]):
     """The response, while it is sent piece by piece."""
     unhandled: BaseException | None = None
     raised: BaseException | None = None
-    opened: Any = _UNOPENED
+    opened: Any = None
+    """The session, once something has looked at it."""
     flashes: list[tuple[str, Any]] | None = None
     after: list[Callable[..., Any]] | None = None
     exits: list[Any] | None = None
@@ -265,7 +266,9 @@ class Context(Generic[AppT]):
     @property
     def session(self) -> SessionMixin:
         """The session, opened when it is first touched, and marked as looked at."""
-        session = self.untouched_session
+        session: SessionMixin | None = self.opened
+        if session is None or self.closed:
+            session = self.untouched_session
         # The C parts of Python read a dict past its methods, so the mark is set here.
         mark = getattr(session, "mark_accessed", None)
         if mark is not None:
@@ -277,14 +280,13 @@ class Context(Generic[AppT]):
         """The session, for those who may look at it or not."""
         if self.closed:
             raise ContextError(OVER)
-        if self.opened is _UNOPENED:
+        if self.opened is None:
             self._take_session(self._open_session_here())
-        opened: SessionMixin = self.opened
-        return opened
+        return cast(SessionMixin, self.opened)
 
     def _open_session_here(self) -> Any:
         session = self._start_opening()
-        if not isawaitable(session):
+        if self.app.session_interface.never_waits or not isawaitable(session):
             return session
         if self.on_its_loop:
             cast(Any, session).close()
@@ -295,8 +297,9 @@ class Context(Generic[AppT]):
         return wait_for(_awaited, session)
 
     def _start_opening(self) -> Any:
-        connection = self.any_connection
-        return self.app.session_interface.open_session(cast(Any, self.app), cast(Any, connection))
+        connection: Any = self.any_connection
+        app: Any = self.app
+        return app.session_interface.open_session(app, connection)
 
     def _take_session(self, session: Any) -> None:
         if session is None:
@@ -306,7 +309,7 @@ class Context(Generic[AppT]):
 
     async def open_session(self) -> None:
         """Open the session now, for interfaces that have to wait for it."""
-        if self.opened is _UNOPENED:
+        if self.opened is None:
             session = self._start_opening()
             self._take_session(await session if isawaitable(session) else session)
 
@@ -315,11 +318,6 @@ class Context(Generic[AppT]):
         """Whether the session is opened ahead; routes marked ``session=False`` say no."""
         rule = self.rule
         return rule is None or rule.options.get("session", True)
-
-    @property
-    def session_opened(self) -> bool:
-        """Whether anything looked at the session."""
-        return self.opened is not _UNOPENED
 
     # -- entering by hand ------------------------------------------------------------------
 

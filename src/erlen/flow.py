@@ -233,7 +233,7 @@ class Flow:
 
     async def conclude(self, context: Context[Any], response: Response) -> None:
         """Save the session, if anything looked at it, and announce the response."""
-        if context.session_opened and not context.is_copy:
+        if context.opened is not None and not context.is_copy:
             interface = context.app.session_interface
             if not interface.is_null_session(context.opened):
                 await self.bind.save_session(context, response)

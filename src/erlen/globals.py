@@ -11,7 +11,7 @@ from .errors import ContextError
 from .proxies import Proxy, proxy_of
 from .proxies import current as _current
 from .requests import Request
-from .sessions import SessionMixin
+from .sessions import SecureCookieSession, SessionMixin
 from .websockets import WebSocket
 
 __all__ = [
@@ -53,7 +53,8 @@ def current_websocket() -> WebSocket:
 
 
 def _session() -> Any:
-    return context_here().session
+    # PERF: every look at the session comes through here.
+    return (_current.get() or context_here()).session
 
 
 def _app() -> Any:
@@ -110,6 +111,6 @@ if TYPE_CHECKING:
 # What is a proxy at run time is typed as what it stands for: this is the only cast.
 request: Request = cast(Any, proxy_of(Request, "request")("request", current_request))
 websocket: WebSocket = cast(Any, proxy_of(WebSocket, "websocket")("websocket", current_websocket))
-session: Session = cast(Any, Proxy("session", _session))
+session: Session = cast(Any, proxy_of(SecureCookieSession, "session")("session", _session))
 current_app: App = cast(Any, Proxy("current_app", _app))
 g: AppGlobals = cast(Any, Proxy("g", _g))

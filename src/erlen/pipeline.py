@@ -435,7 +435,7 @@ async def _finish_websocket(
         value = await step(response)
         if value is not None:
             response = flow.to_response(context, value)
-    if response is not None and context.session_opened:
+    if response is not None and context.opened is not None:
         return await _finish_denial(flow, context, response)
     return response
 

@@ -6,7 +6,7 @@ Knows an app and a request only by the few values that it asks them for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, cast
@@ -504,21 +504,22 @@ class SecureCookieSessionInterface(SessionInterface):
 
 def _vary_by_cookie(response: Response) -> None:
     # PERF: most responses vary by nothing yet, and reading their vary takes 8 us (timeit).
-    if any(name == b"vary" for name, _ in response.raw_headers):
-        response.vary.add("Cookie")
-    else:
-        response.raw_headers.append((b"vary", b"Cookie"))
+    for name, _ in response.raw_headers:
+        if name == b"vary":
+            response.vary.add("Cookie")
+            return
+    response.raw_headers.append((b"vary", b"Cookie"))
 
 
 def _keys_of(app: SessionApp) -> tuple[str | bytes, ...]:
     """Return the secret keys, oldest first: the last one signs."""
-    fallbacks: object = app.config["SECRET_KEY_FALLBACKS"] or ()
+    fallbacks: Any = app.config["SECRET_KEY_FALLBACKS"] or ()
     if isinstance(fallbacks, (str, bytes)):
         raise SetupTypeError(
             f"SECRET_KEY_FALLBACKS is a {type(fallbacks).__name__}, so each of its characters"
             " would be a key. Make it a list of keys, oldest first."
         )
-    keys: tuple[Any, ...] = (*cast("Iterable[Any]", fallbacks), app.config["SECRET_KEY"])
+    keys: tuple[Any, ...] = (*fallbacks, app.config["SECRET_KEY"])
     for key in keys:
         if not isinstance(key, (str, bytes)):
             raise SetupTypeError(

@@ -158,7 +158,7 @@ class _SharedByThem:
         context: Context[Any] | None = request.environ.get(CONTEXT)
         if context is None:
             return self._theirs.open_session(app, request)
-        if not context.session_opened or isinstance(context.opened, NullSession):
+        if context.opened is None or isinstance(context.opened, NullSession):
             opened = self._theirs.open_session(app, request)
             # An empty session is false too.
             context.opened = opened if opened is not None else self._theirs.make_null_session(app)

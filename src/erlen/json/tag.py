@@ -85,7 +85,10 @@ class TagDict(JSONTag):
 
     def check(self, value: Any) -> bool:
         """Return whether *value* is a dict with a tag as its only key."""
-        return isinstance(value, dict) and _only_key(value) in self.serializer.tags
+        if not isinstance(value, dict):
+            return False
+        found: Any = value  # pyright: ignore[reportUnknownVariableType]: whatever is in it
+        return len(found) == 1 and next(iter(found)) in self.serializer.tags
 
     def to_json(self, value: Any) -> Any:
         """Return the dict with its key marked."""
@@ -106,8 +109,8 @@ class PassDict(JSONTag):
 
     def to_json(self, value: Any) -> Any:
         """Return the dict with its values tagged."""
-        tag = self.serializer.tag
-        return {key: tag(item) for key, item in value.items()}
+        plain, tag = self.serializer.plain, self.serializer.tag
+        return {key: item if type(item) in plain else tag(item) for key, item in value.items()}
 
 
 class TagTuple(JSONTag):
@@ -119,7 +122,8 @@ class TagTuple(JSONTag):
 
     def to_json(self, value: Any) -> Any:
         """Return a list of the items, tagged."""
-        return [*map(self.serializer.tag, value)]
+        plain, tag = self.serializer.plain, self.serializer.tag
+        return [item if type(item) in plain else tag(item) for item in value]
 
     def to_python(self, value: Any) -> Any:
         """Return the items as a tuple."""
@@ -134,7 +138,8 @@ class PassList(JSONTag):
 
     def to_json(self, value: Any) -> Any:
         """Return a list of the items, tagged."""
-        return [*map(self.serializer.tag, value)]
+        plain, tag = self.serializer.plain, self.serializer.tag
+        return [item if type(item) in plain else tag(item) for item in value]
 
 
 class TagBytes(JSONTag):
@@ -211,7 +216,7 @@ class TaggedJSONSerializer:
     # dates as in HTTP, whatever ``app.json`` is set to.
     """
 
-    __slots__ = ("_restored", "_untagged_types", "order", "tags")
+    __slots__ = ("_restored", "order", "plain", "tags")
 
     default_tags: ClassVar[list[type[JSONTag]]] = [
         TagDict,
@@ -228,13 +233,14 @@ class TaggedJSONSerializer:
     def __init__(self) -> None:
         self.tags: dict[str, JSONTag] = {}
         self.order: list[JSONTag] = []
-        self._untagged_types: frozenset[type] = frozenset()
+        self.plain: frozenset[type] = frozenset()
+        """The types that no tag is meant for."""
         # The decoder calls it from the inside out, as tags take what is inside for restored.
         self._restored = json.JSONDecoder(object_hook=self.untag).decode
         for tag_class in self.default_tags:
             self.register(tag_class)
         if self.default_tags is TaggedJSONSerializer.default_tags:
-            self._untagged_types = _JSON_SCALARS
+            self.plain = _JSON_SCALARS
 
     def register(
         self, tag_class: type[JSONTag], force: bool = False, index: int | None = None
@@ -254,13 +260,13 @@ class TaggedJSONSerializer:
         if tag.key:
             self.tags[tag.key] = tag
         self.order.insert(len(self.order) if index is None else index, tag)
-        self._untagged_types = frozenset()
+        self.plain = frozenset()
 
     def tag(self, value: Any) -> Any:
         """Return *value* in types that JSON has, tagged where they are not its own."""
         # PERF: asking eight tags about each str doubles the time of dumps (timeit on what a
         # login keeps). A tag of the user's may be meant for these types: then all are asked.
-        if type(value) in self._untagged_types:
+        if type(value) in self.plain:
             return value
         for tag in self.order:
             if tag.check(value):
@@ -269,8 +275,10 @@ class TaggedJSONSerializer:
 
     def untag(self, value: dict[str, Any]) -> Any:
         """Return the value that a tagged dict stands for; any other dict as it is."""
-        key = _only_key(value)
-        return self.tags[key].to_python(value[key]) if key in self.tags else value
+        if len(value) != 1:
+            return value
+        [(key, item)] = value.items()
+        return self.tags[key].to_python(item) if key in self.tags else value
 
     def dumps(self, value: Any) -> str:
         """Write *value* as tagged JSON."""
@@ -286,8 +294,3 @@ _JSON_SCALARS: frozenset[type] = frozenset({str, int, float, bool, NoneType})
 _encode = json.JSONEncoder(
     separators=(",", ":"), sort_keys=True, default=plain_with_http_dates
 ).encode
-
-
-def _only_key(value: Any) -> Any:
-    """Return the key of a dict with one item; None, which is no tag, for other dicts."""
-    return next(iter(value)) if len(value) == 1 else None
