@@ -30,7 +30,7 @@ BUDGETS = {
     "hooks": 12,
     "missing": 55,
     "error handler": 17,
-    "session": 83,
+    "session": 49,
 }
 """The calls that a request of each kind may cost."""
 
