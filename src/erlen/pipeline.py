@@ -227,14 +227,19 @@ def _bare(
                 if lay_out is not None and not context.untidy:
                     answer = lay_out(value)
                 else:
-                    made = (convert or context.app.make_response)(value)
-                    if made.stream is not None and not made.head_first:
+                    response = (convert or context.app.make_response)(value)
+                    if response.stream is not None and not response.head_first:
                         context.stage = "first piece"
-                        await made.prime()
+                        await response.prime()
                         context.stage = None
-                    response = await flow.finish(context, made) if context.untidy else made
             except Exception as error:
                 response = await flow.rescue(context, error)
+            else:
+                if response is not None and context.untidy:
+                    try:
+                        response = await flow.finish(context, response)
+                    except Exception as error:
+                        response = await flow.fail(context, error)
             if answer is not None:
                 headers, body = answer
                 scope["erlen.sent"] = "http.response.start"

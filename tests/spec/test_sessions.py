@@ -10,7 +10,11 @@ import pytest
 from erlen import Erlen, Markup, flash, get_flashed_messages, request, session
 from erlen.errors import ContextError
 from erlen.proxies import current
-from erlen.sessions import SecureCookieSession, SessionInterface
+from erlen.sessions import (
+    SecureCookieSession,
+    SecureCookieSessionInterface,
+    SessionInterface,
+)
 from erlen.signals import appcontext_pushed
 
 
@@ -347,3 +351,25 @@ async def test_a_session_with_an_id_gets_another_one_when_somebody_logs_in():
     assert store == {"id0again": {"seen": True, "user": "ada"}}
     assert (await mine.get("/visit")).text == "ada"
     assert (await theirs.get("/visit")).text == "nobody"
+
+
+async def test_a_session_that_cannot_be_saved_is_a_500_and_no_error_of_the_view():
+    class Full(SecureCookieSessionInterface):
+        never_waits = True
+
+        def save_session(self, app, session, response):
+            raise OSError("the disk is full")
+
+    app = app_with_session()
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.session_interface = Full()
+    handled: list[Exception] = []
+
+    @app.errorhandler(OSError)
+    async def handle(error):
+        handled.append(error)
+        return "handled"
+
+    response = await app.test_client().get("/get")
+
+    assert (response.status_code, handled) == (500, [])
