@@ -152,7 +152,7 @@ class Unawaited(Pending[Response]):
     __slots__ = ("_value",)
 
     def __init__(self, value: Any, start: Callable[[], Awaitable[Response]]) -> None:
-        super().__init__("make_response(...)", start, _AFTERWARDS)
+        super().__init__("make_response(...)", start, advice=_AFTERWARDS)
         self._value = value
 
     def __getattr__(self, name: str) -> NoReturn:

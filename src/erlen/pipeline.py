@@ -227,11 +227,12 @@ def _bare(
                 if lay_out is not None and not context.untidy:
                     answer = lay_out(value)
                 else:
-                    response = (convert or context.app.make_response)(value)
-                    if response.stream is not None and not response.head_first:
+                    made = (convert or context.app.make_response)(value)
+                    if made.stream is not None and not made.head_first:
                         context.stage = "first piece"
-                        await response.prime()
+                        await made.prime()
                         context.stage = None
+                    response = made
             except Exception as error:
                 response = await flow.rescue(context, error)
             else:

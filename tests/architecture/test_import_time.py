@@ -12,7 +12,6 @@ import erlen
 ATTACHMENTS = ["uvicorn", "click", "httpx", "sphinx", "flask", "werkzeug", "pytest"]
 # What the core uses, but not every app does: loaded by the first that asks for it.
 ON_DEMAND = ["jinja2", "itsdangerous", "tomllib", "decimal", "difflib", "unicodedata", "pickle"]
-ON_DEMAND += ["multipart"]
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +25,12 @@ def loaded() -> set[str]:
 @pytest.mark.parametrize("package", ATTACHMENTS + ON_DEMAND)
 def test_importing_erlen_does_not_load(loaded, package):
     assert {name for name in loaded if name.partition(".")[0] == package} == set()
+
+
+def test_importing_erlen_leaves_the_splitting_of_forms_to_the_first_that_comes(loaded):
+    # Its library may be there all the same: Starlette looks for another of that name.
+    assert "erlen.forms" in loaded
+    assert "erlen.splitter" not in loaded
 
 
 def test_importing_erlen_loads_starlette(loaded):
