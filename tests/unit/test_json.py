@@ -139,6 +139,34 @@ def test_a_circle_is_refused_as_such(provider, method):
         getattr(provider, method)(circle)
 
 
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text() | st.dates() | st.just(Markup("<b>")),
+    lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)  # fmt: skip
+
+
+@given(ANYTHING, st.booleans(), st.booleans())
+def test_a_kept_encoder_writes_what_one_of_the_standard_library_does(value, ascii_only, in_order):
+    provider = DefaultJSONProvider()
+    provider.ensure_ascii, provider.sort_keys, provider.compact = ascii_only, in_order, True
+    options = {"ensure_ascii": ascii_only, "sort_keys": in_order, "default": str}
+
+    assert provider.dumps(value) == stdlib.dumps(value, **options)
+    assert provider.render(value) == stdlib.dumps(value, separators=(",", ":"), **options) + "\n"
+
+
+def test_what_is_nested_too_deeply_is_no_circle(provider):
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    with pytest.raises(RecursionError):
+        provider.dumps(deep)
+    assert provider.dumps([1]) == "[1]"
+
+
 def test_keys_are_sorted_on_request(provider):
     provider.sort_keys = True
 

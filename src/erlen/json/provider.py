@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, is_dataclass
 from datetime import date
+from json import encoder as _encoder
 from typing import IO, Any, Literal, Protocol, cast
 from uuid import UUID
 
@@ -285,7 +286,40 @@ class DefaultJSONProvider(JSONProvider):
             return self._encoders[style]
         except KeyError:
             encoder = json.JSONEncoder(**self._settings(), **_STYLES[style])
-            return self._encoders.setdefault(style, encoder.encode)
+            return self._encoders.setdefault(style, _kept(encoder))
+
+
+def _kept(encoder: json.JSONEncoder) -> Callable[[Any], str]:
+    """Return what does as ``encoder.encode``, with all made now that is the same for each value.
+
+    PERF: the part in C is otherwise made anew for each value, which takes as long as a small
+    dict does. It notes no containers here, so that threads may share it: a value that contains
+    itself is one that is nested too deeply, and ``encode`` says which it is.
+    """
+    parts = cast(Any, _encoder)  # which typing knows nothing of
+    make = parts.c_make_encoder
+    if make is None or encoder.indent:
+        return encoder.encode
+    texts = parts.encode_basestring_ascii if encoder.ensure_ascii else parts.encode_basestring
+    pieces_of = make(
+        None,
+        encoder.default,
+        texts,
+        None,
+        encoder.key_separator,
+        encoder.item_separator,
+        encoder.sort_keys,
+        encoder.skipkeys,
+        encoder.allow_nan,
+    )
+
+    def encode(value: Any) -> str:
+        try:
+            return "".join(pieces_of(value, 0))
+        except RecursionError:
+            return encoder.encode(value)
+
+    return encode
 
 
 _STYLES: dict[str, dict[str, Any]] = {
