@@ -506,7 +506,7 @@ async def test_a_body_that_stops_coming_is_not_waited_for_for_ever():
     headers = [(b"content-length", b"100")]
     await app(scope_of(method="POST", headers=headers), wire.receive, wire.send)
 
-    assert seen == ["No more of the body arrived within 0.01 seconds (BODY_TIMEOUT)."]
+    assert seen == ["The body did not arrive within 0.01 seconds (BODY_TIMEOUT)."]
 
 
 async def test_a_body_that_trickles_is_not_waited_for_either():
@@ -528,7 +528,7 @@ async def test_a_body_that_trickles_is_not_waited_for_either():
     headers = [(b"content-length", b"100")]
     await app(scope_of(method="POST", headers=headers), wire.receive, wire.send)
 
-    assert seen == ["The body came with less than 100 bytes a second (BODY_MIN_RATE)."]
+    assert seen == ["The body came too slowly, with less than 100 bytes a second (BODY_MIN_RATE)."]
 
 
 async def test_a_body_may_be_read_in_another_thread():

@@ -8,12 +8,10 @@ import threading
 from collections import deque
 from typing import Any
 
+from ..bodies import Body
 from ..concurrency import Owner
-from ..connections import Limits
+from ..exceptions import ClientDisconnected, RequestTimeout
 from ..proxies import current
-from ..streams import Inbox
-from ..timeouts import Within
-from ..typing import Message
 
 __all__ = ["AHEAD", "Answer", "ClientLeft", "Upload", "receive_ahead"]
 
@@ -32,71 +30,39 @@ class TooSlow(TimeoutError):
 class Arriving:
     """The body of a request on the loop: what is there, and what still comes."""
 
-    __slots__ = ("_inbox", "_limits", "_received", "_waited", "ahead", "failure")
+    __slots__ = ("_body", "ahead", "failure")
 
-    def __init__(self, inbox: Inbox, limits: Limits) -> None:
-        self._inbox = inbox
-        self._limits = limits
-        self._received = 0
-        self._waited = 0.0
+    def __init__(self, body: Body) -> None:
+        self._body = body
         self.ahead: list[bytes] = []
         self.failure: OSError | None = None
 
     @property
     def complete(self) -> bool:
         """Whether nothing comes any more."""
-        return self._inbox.complete or self.failure is not None
+        return self._body.inbox.complete or self.failure is not None
 
     async def take(self) -> bytes:
         """Return the next piece; ``b""`` at the end.
 
         :raises OSError: if there is none because the client left, or is too slow.
         """
-        piece = b""
-        while not piece:
-            if self.failure is not None:
-                raise self.failure
-            if self._inbox.complete:
-                break
-            piece = await self._next()
-        return piece
-
-    async def _next(self) -> bytes:
-        limit = self._limits.body_timeout
-        if limit is None:
-            message = await self._inbox.take()
-        else:
-            message = await self._next_within(limit)
-        if message["type"] == "http.disconnect":
-            self.failure = ClientLeft("The client left before its request was complete.")
-            raise self.failure
-        piece = bytes(message.get("body", b""))
-        self._received += len(piece)
-        return piece
-
-    async def _next_within(self, limit: float) -> Message:
-        patience, rate = limit, self._limits.body_min_rate
-        if rate:
-            patience = min(limit, limit + self._received / rate - self._waited)
-        arriving = Within(self._inbox.take(), patience)
-        try:
-            return await arriving
-        except TimeoutError:
-            text = f"No more of the body arrived within {limit} seconds (BODY_TIMEOUT)."
-            if patience < limit:
-                text = f"The body came with less than {rate} bytes a second (BODY_MIN_RATE)."
-            self.failure = TooSlow(text)
-            raise self.failure from None
-        finally:
-            self._waited += arriving.waited
+        if self.failure is None:
+            try:
+                return await self._body.next_chunk()
+            except ClientDisconnected as error:
+                self.failure = ClientLeft(error.description)
+            except RequestTimeout as error:
+                self.failure = TooSlow(error.description)
+        raise self.failure
 
 
-async def receive_ahead(inbox: Inbox, limits: Limits) -> Arriving:
+async def receive_ahead(body: Body) -> Arriving:
     """Receive the beginning of a body, so that a small one that comes slowly takes no thread.
 
     What goes wrong is kept for who reads it.
     """
-    arriving = Arriving(inbox, limits)
+    arriving = Arriving(body)
     size = 0
     try:
         while size < AHEAD and (piece := await arriving.take()):

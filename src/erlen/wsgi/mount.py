@@ -9,12 +9,15 @@ from asyncio import AbstractEventLoop
 from asyncio import get_running_loop as _loop
 from collections.abc import Callable
 from contextvars import copy_context
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any, cast
 
 from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound
 
 from ..binding import hop
+from ..bodies import Body
 from ..concurrency import Owner
 from ..config import DEFAULTS
 from ..connections import Limits
@@ -77,11 +80,8 @@ class WSGIMount:
             context.app.logger.error(text, exc_info=head.body.error)
 
     async def _answer(self, scope: Scope, receive: Receive, context: Any) -> tuple[Head, Inbox]:
-        inbox = Inbox(receive)
-        limits: Limits = context.app.limits
-        arriving = (
-            await receive_ahead(inbox, limits) if _has_body(scope) else Arriving(inbox, limits)
-        )
+        body = Body(receive, 0, _of_any_length(context.app.limits))
+        arriving = await receive_ahead(body) if _has_body(scope) else Arriving(body)
         # A thread that is lent has to send what comes itself, so nothing may be on its way.
         ahead = 0 if "erlen.owner" in context.scope else AHEAD
         # WHY: variables that the app sets end with its call. An app that streams would leave
@@ -92,7 +92,7 @@ class WSGIMount:
             return variables.run(self._run, scope, context, arriving, ahead, hand)
 
         head = await hop(context, run, early=True)
-        return cast(Head, head), inbox
+        return cast(Head, head), body.inbox
 
     def _run(
         self,
@@ -146,6 +146,12 @@ class WSGIMount:
 
 _LIMITS = Limits()
 _LOGGER = logging.getLogger("erlen.wsgi")
+
+
+@lru_cache(maxsize=16)
+def _of_any_length(limits: Limits) -> Limits:
+    """Return *limits* without the one that is a matter of the app that is mounted."""
+    return replace(limits, max_content_length=None)
 
 
 class _Alone:
