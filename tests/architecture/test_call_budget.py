@@ -20,12 +20,12 @@ BUDGET = 12
 """The calls that a plain GET may cost."""
 
 BUDGETS = {
-    "json": 8,
+    "json": 9,  # the encoder is called from here, and not by two functions of json
     "path parameter": 9,
     "query": 14,
     "header": 15,
     "cookie": 17,
-    "json body": 44,
+    "json body": 45,
     "form": 53,
     "hooks": 12,
     "missing": 55,
