@@ -26,7 +26,7 @@ from .connections import Limits
 from .context import AppGlobals, Context, receive_nothing
 from .decorators import template_decorator
 from .elsewhere import APP, APP_CALLS, QUART, lacks, refuse_other_calls, refuse_overrides
-from .entry import Others, entrance, guard
+from .entry import Others, entrance, guard, serve, unguarded
 from .errors import SetupAssertionError, SetupValueError
 from .exceptions import Aborter, BadHost, HTTPException, InternalServerError
 from .forwarding import Hops
@@ -677,11 +677,15 @@ class App(Registrar, Starlette):
 
     # -- serving ---------------------------------------------------------------------------
 
+    if not TYPE_CHECKING:  # pragma: no branch
+        # WHY: a checker takes a function from elsewhere for no method.
+        __call__ = serve
+
     def build_middleware_stack(self) -> ASGIApp:
         """Put our error page around the user's middleware, and that around our one entry."""
         if not self.user_middleware:
-            return entrance(guarded=True)
-        stack = entrance(guarded=False)
+            return entrance
+        stack: ASGIApp = unguarded
         for cls, args, kwargs in reversed(self.user_middleware):
             stack = cls(stack, *args, **kwargs)
         return guard(stack)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
+from starlette.applications import Starlette
 from starlette.exceptions import WebSocketException
 from starlette.routing import BaseRoute, Mount
 from starlette.routing import Route as StarletteRoute
@@ -31,10 +32,13 @@ from .results import Foreign
 from .timeouts import Within
 from .typing import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Others", "entrance", "guard"]
+__all__ = ["Others", "entrance", "guard", "serve", "unguarded"]
 
 # PERF: a method that is looked up in what another module gave is made anew for each call.
 get_current, set_current = current.get, current.set
+
+_STARLETTE = Starlette.__call__
+"""What instruments of Starlette put their own in the place of."""
 
 _NO_ASYNCIO = (
     "Erlen runs on asyncio, and there is no event loop of asyncio here. Choose a server, or a"
@@ -79,82 +83,102 @@ class Others(NamedTuple):
         return self.route if isinstance(route, StarletteRoute) else self.mount
 
 
-def entrance(*, guarded: bool) -> ASGIApp:
-    """Return what serves one scope of the app that it names.
+async def serve(
+    app: Any,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    inside: bool = False,
+    guarded: bool = True,
+) -> None:
+    """Serve one scope: this is what calling *app* does, and what its middleware has *inside*.
 
-    Where it is *guarded*, it answers what even the pipeline could not. It does so here rather
-    than in a function around it, because that would cost every request a call.
+    Where it is *guarded*, it answers what even the pipeline could not; else :func:`guard` does,
+    around the middleware.
+
+    PERF: Starlette's own call, which leads to the middleware, costs a tenth of a plain GET. It
+    is left out where there is none, unless somebody put an instrument in its place.
     """
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        app: Any = scope["app"]  # now, because a mounted app puts itself there
+    if not inside:
+        if app.middleware_stack is not entrance or Starlette.__call__ is not _STARLETTE:
+            return await Starlette.__call__(app, scope, receive, send)
+        scope["app"] = app
+    try:
+        kind = scope["type"]
+        if kind != "http" and kind != "websocket":
+            return await _serve_other(app, kind, scope, receive, send)
+        if not app.frozen:
+            app.begin()
+        headers = scope.get("headers")
+        if app.hops is not None or "app_root_path" in scope or type(headers) is not list:
+            headers = _prepare(app, scope)
+        router = app.router
+        route: Any
+        params: dict[str, Any]
+        route, params, failure = router.resolve(scope)
+        error = app.look_at_host(headers)
+        if kind == "websocket" and error is None:
+            error = _look_at_origin(app, scope)
+        if error is not None:
+            route, params, failure = None, {}, error
+        context: Context[Any] = Context(app, scope, receive, send, route, params, failure)
+        if context.loop is None:
+            raise RuntimeError(_NO_ASYNCIO)
+        scope["router"] = router
+        handler: Handler
         try:
-            kind = scope["type"]
-            if kind != "http" and kind != "websocket":
-                return await _serve_other(app, kind, scope, receive, send)
-            if not app.frozen:
-                app.begin()
-            headers = scope.get("headers")
-            if app.hops is not None or "app_root_path" in scope or type(headers) is not list:
-                headers = _prepare(app, scope)
-            router = app.router
-            route: Any
-            params: dict[str, Any]
-            route, params, failure = router.resolve(scope)
-            error = app.look_at_host(headers)
-            if kind == "websocket" and error is None:
-                error = _look_at_origin(app, scope)
-            if error is not None:
-                route, params, failure = None, {}, error
-            context: Context[Any] = Context(app, scope, receive, send, route, params, failure)
-            if context.loop is None:
-                raise RuntimeError(_NO_ASYNCIO)
-            scope["router"] = router
-            handler: Handler
-            try:
-                handler = route.handler
-                scope["route"] = route
-                scope["endpoint"] = route.endpoint
-                scope["path_params"] = params
-            except AttributeError:
-                handler = app.others.handler_of(route, kind)
-                _name_route(scope, route, failure)
-            flights = app.in_flight
-            if flights.looking is not context.loop:
-                flights = app.in_flight_here()
-                if not flights.admit():
-                    return await _refuse(context)
-            if flights.latest is not None:  # it waits for something
-                flights.active.add(flights.latest)
-            flights.latest = context
-            context.task = current_task(context.loop)
-            # A server may run one request in the variables of another, so the variable is set
-            # here whatever it holds, and never reset by its token.
-            outer = get_current()
-            set_current(context)
-            try:
-                await handler(context)
-            except CancelledError:
-                if not flights.ended(context):
-                    raise
-                if context.is_drained:
-                    await _say_goodbye(context)
-            finally:
-                if flights.latest is context:
-                    flights.latest, over = None, True
-                else:
-                    over = flights.settle(context)
-                if "erlen.keep" in scope:
-                    scope["erlen.keep"](context)
-                elif over:
-                    context.closed = True
-                set_current(None if outer is None or outer.closed else outer)
-        except Exception as unhandled:
-            if not (guarded and await _answered(app, unhandled, scope, receive, send)):
+            handler = route.handler
+            scope["route"] = route
+            scope["endpoint"] = route.endpoint
+            scope["path_params"] = params
+        except AttributeError:
+            handler = app.others.handler_of(route, kind)
+            _name_route(scope, route, failure)
+        flights = app.in_flight
+        if flights.looking is not context.loop:
+            flights = app.in_flight_here()
+            if not flights.admit():
+                return await _refuse(context)
+        if flights.latest is not None:  # it waits for something
+            flights.active.add(flights.latest)
+        flights.latest = context
+        context.task = current_task(context.loop)
+        # A server may run one request in the variables of another, so the variable is set
+        # here whatever it holds, and never reset by its token.
+        outer = get_current()
+        set_current(context)
+        try:
+            await handler(context)
+        except CancelledError:
+            if not flights.ended(context):
                 raise
-        return None
+            if context.is_drained:
+                await _say_goodbye(context)
+        finally:
+            if flights.latest is context:
+                flights.latest, over = None, True
+            else:
+                over = flights.settle(context)
+            if "erlen.keep" in scope:
+                scope["erlen.keep"](context)
+            elif over:
+                context.closed = True
+            set_current(None if outer is None or outer.closed else outer)
+    except Exception as unhandled:
+        if not (guarded and await _answered(app, unhandled, scope, receive, send)):
+            raise
+    return None
 
-    return serve
+
+async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one scope of the app that it names, which may be one that is mounted."""
+    await serve(scope["app"], scope, receive, send, inside=True)
+
+
+async def unguarded(scope: Scope, receive: Receive, send: Send) -> None:
+    """Do what :func:`entrance` does inside the user's middleware, with a guard around that."""
+    await serve(scope["app"], scope, receive, send, inside=True, guarded=False)
 
 
 def _prepare(app: Any, scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -824,3 +824,39 @@ async def test_a_websocket_waits_until_its_peer_takes_what_is_sent():
     await talk.over()
 
     assert (before, len(sent)) == (0, 10)
+
+
+async def test_what_is_put_around_starlettes_own_call_sees_each_request_from_then_on(monkeypatch):
+    app = Erlen("instrumented")
+    app.get("/")(lambda: "tea")
+    client, call, seen = app.test_client(), Starlette.__call__, []
+
+    async def counted(self, scope, receive, send):
+        seen.append(scope["path"])
+        await call(self, scope, receive, send)
+
+    assert (await client.get("/")).text == "tea"
+    monkeypatch.setattr(Starlette, "__call__", counted)
+    assert (await client.get("/")).text == "tea"
+
+    assert seen == ["/"]
+
+
+async def test_what_builds_another_middleware_stack_sees_each_request():
+    app = Erlen("instrumented")
+    build, seen = app.build_middleware_stack, []
+
+    def build_counted():
+        stack = build()
+
+        async def counted(scope, receive, send):
+            seen.append(scope["path"])
+            await stack(scope, receive, send)
+
+        return counted
+
+    app.build_middleware_stack = build_counted
+    app.get("/")(lambda: "tea")
+    response = await app.test_client().get("/")
+
+    assert (response.text, seen) == ("tea", ["/"])
