@@ -105,6 +105,7 @@ class Request(Connection):
 
     # PERF: most requests have no body, so what becomes of it has its defaults here.
     stream_body: bool = False
+    _sent: tuple[str | None, bytes | None, bool] | None = None
     _body: Body | None = None
     _form: Form | None = None
     _form_failure: Exception | None = None
@@ -133,12 +134,13 @@ class Request(Connection):
     @property
     def content_type(self) -> str | None:
         """The Content-Type header, parameters and all."""
-        return self.headers.get("content-type")
+        return (self._sent or self._announced())[0]
 
     @property
     def mimetype(self) -> str:
         """The type of the body in lower case, without parameters; ``""`` if it has none."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = (self._sent or self._announced())[0]
+        return "" if kind is None else kind.partition(";")[0].strip().lower()
 
     @property
     def mimetype_params(self) -> dict[str, str]:
@@ -148,21 +150,41 @@ class Request(Connection):
     @property
     def content_length(self) -> int | None:
         """The length of the body as the client announced it; ``None`` if it did not."""
-        value = self.headers.get("content-length")
-        if value is None or not (value.isascii() and value.isdigit()) or len(value) > 18:
+        length = (self._sent or self._announced())[1]
+        if length is None or not length.isdigit() or len(length) > 18:
             return None
-        return int(value)
+        return int(length)
 
     @property
     def has_body(self) -> bool:
         """Whether the client announced a body."""
-        headers = self.headers
-        return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        _, length, in_chunks = self._sent or self._announced()
+        return in_chunks or length not in (None, b"0")
 
     @property
     def body_is_over(self) -> bool:
         """Whether all of the body was received, or the client announced none."""
         return not self.has_body if self._body is None else self._body.inbox.complete
+
+    def _announced(self) -> tuple[str | None, bytes | None, bool]:
+        """Find what the headers say of the body: type, length, whether it has an encoding."""
+        # PERF: one look for all three. Each by itself takes as long, and the type is asked for
+        # again and again.
+        kind: str | None = None
+        length: bytes | None = None
+        in_chunks = False
+        for name, value in self.scope.get("headers", ()):
+            size = len(name)
+            if size == 12:
+                if kind is None and name.lower() == b"content-type":
+                    kind = value.decode("latin-1")
+            elif size == 14:
+                if length is None and name.lower() == b"content-length":
+                    length = value
+            elif size == 17 and name.lower() == b"transfer-encoding":
+                in_chunks = True
+        self._sent = sent = kind, length, in_chunks
+        return sent
 
     @property
     def content_encoding(self) -> str | None:
@@ -540,10 +562,11 @@ class Request(Connection):
 
     def close(self) -> None:
         """Close the files of this request."""
-        if self._body is not None:
-            self._body.close()
-        if self._form is not None and self._form.files:
-            for uploads in self._form.files.listvalues():
+        body, form = self._body, self._form
+        if body is not None:
+            body.close()
+        if form is not None and form.files:
+            for uploads in form.files.listvalues():
                 for upload in uploads:
                     with suppress(OSError):  # what a full disk did not take is thrown away anyway
                         upload.close()
