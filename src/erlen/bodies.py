@@ -106,19 +106,35 @@ class Body(Turn):
             await self.wait()
         self.taken = True
         try:
-            if not self.is_here:
+            if not (self.is_here or self._came_at_once()):
                 await self._read_all(spool)
         finally:
             self.end()
 
+    def _came_at_once(self) -> bool:
+        """Read all of it if it is one message, not large, that is here. Most bodies are."""
+        # PERF: without the coroutines that waiting takes.
+        piece = self.at_once()
+        if piece is None:
+            return False
+        self._parts = [piece] if piece else []
+        if not self.inbox.complete or len(piece) > _IN_MEMORY:
+            return False
+        self.check()
+        self._whole, self._parts = piece, None
+        self.is_here = True
+        return True
+
     async def _read_all(self, spool: bool) -> None:
         parts = self._parts = self._parts or []
         inbox = self.inbox
-        while not inbox.complete:
+        while True:
+            if spool and parts and self.received > _IN_MEMORY:
+                await to_thread(self._write_parts)
+            if inbox.complete:
+                break
             if chunk := await self.next_chunk():
                 parts.append(chunk)
-                if spool and self.received > _IN_MEMORY:
-                    await to_thread(self._write_parts)
         self.check()
         if self._spool is None:
             self._whole = b"".join(parts) if len(parts) != 1 else parts[0]
@@ -165,6 +181,26 @@ class Body(Turn):
                 " (MAX_CONTENT_LENGTH, or max_content_length= of the route)."
             )
 
+    def at_once(self) -> bytes | None:
+        """Return what the first message brings, if that is there; else ask :meth:`next_chunk`.
+
+        :raises HTTPException: 413 or 400.
+        """
+        inbox = self.inbox
+        if self.received or inbox.complete:
+            return None
+        self.check()
+        message = inbox.at_once()
+        return None if message is None else self._piece_of(message)
+
+    def _piece_of(self, message: Message) -> bytes:
+        self._silence = 0.0
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected("The client left before its request was complete.")
+        piece: bytes = message.get("body", b"")
+        self.received += len(piece)
+        return piece
+
     async def next_chunk(self) -> bytes:
         """Return the next piece that is not empty; ``b""`` at the end.
 
@@ -182,13 +218,8 @@ class Body(Turn):
                 message = there.value
             else:
                 message = await self._wait_for(steps, future)
-            self._silence = 0.0
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnected("The client left before its request was complete.")
-            chunk: bytes = message.get("body", b"")
-            if chunk:
-                self.received += len(chunk)
-                return chunk
+            if piece := self._piece_of(message):
+                return piece
         return b""
 
     async def _wait_for(self, steps: Generator[Any, Any, Message], future: Any) -> Message:

@@ -110,16 +110,22 @@ def form_parser(content_type: str, limits: FormLimits) -> FormParser | None:
     return None
 
 
-async def read_form(next_chunk: Callable[[], Awaitable[bytes]], parser: FormParser) -> Form:
+async def read_form(
+    next_chunk: Callable[[], Awaitable[bytes]], parser: FormParser, first: bytes = b""
+) -> Form:
     """Read a form chunk by chunk, ``b""`` is its end; write large files in a worker thread.
+
+    *first* is what came before the first call.
 
     :raises FormError: whatever *parser* raises; its temporary files are gone then.
     """
     try:
-        while chunk := await next_chunk():
+        chunk = first or await next_chunk()
+        while chunk:
             parser.feed(chunk)
             if parser.backlog >= _WRITE_AT:
                 await to_thread(parser.flush)
+            chunk = await next_chunk()
         if parser.backlog:
             await to_thread(parser.flush)
         return parser.finish()

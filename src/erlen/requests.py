@@ -507,7 +507,7 @@ class Request(Connection):
             "The form was not read to its end, because that was cancelled. What arrived is gone."
         )
         try:
-            return await read_form(body.next_chunk, parser)
+            return await read_form(body.next_chunk, parser, body.at_once() or b"")
         except FormError as error:
             failure = _refused(error)
             raise failure from error

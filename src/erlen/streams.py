@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, cast
 
 from .concurrency import to_thread
+from .timeouts import Rest
 from .typing import Message, Receive, Scope
 
 __all__ = [
@@ -64,19 +65,41 @@ class Turn:
 class Inbox(Turn):
     """The messages of one request, for its body and for whoever waits that its client leaves."""
 
-    __slots__ = ("_emptied", "_kept", "_receive", "complete", "left")
+    __slots__ = ("_begun", "_emptied", "_kept", "_receive", "complete", "left")
 
     def __init__(self, receive: Receive) -> None:
         # PERF: what Turn does, without a call.
         self.taken = False
         self._waiting = None
         self._receive = receive
+        self._begun: Rest[Message] | None = None
         self._kept: deque[Message] | None = None
         self._emptied: asyncio.Event | None = None
         self.complete = False
         """Whether the last piece of the body was taken."""
         self.left = False
         """Whether the client has left."""
+
+    def at_once(self) -> Message | None:
+        """Return the next message if it is there; ``None``: :meth:`take` it, before anything else.
+
+        What was begun here goes on there.
+        """
+        if self.taken or self._kept or self.left:
+            return None
+        steps = self._receive().__await__()
+        try:
+            future = steps.send(None)
+        except StopIteration as there:
+            message: Message = there.value
+        else:
+            self._begun = Rest(steps, future, None)
+            return None
+        if message["type"] == "http.disconnect":
+            self.left = True
+        elif not message.get("more_body", False):
+            self.complete = True
+        return message
 
     async def take(self) -> Message:
         """Return the next message; of a client that has left, that it has, again and again."""
@@ -88,7 +111,8 @@ class Inbox(Turn):
                 if not self._kept:
                     if self.left:
                         return {"type": "http.disconnect"}
-                    message = await self._receive()
+                    begun, self._begun = self._begun, None
+                    message = await (begun or self._receive())
                     if message["type"] == "http.disconnect":
                         self.left = True
                     elif not message.get("more_body", False):

@@ -103,6 +103,61 @@ async def test_a_large_body_goes_to_a_file_which_is_closed_with_it():
         body.data()
 
 
+async def test_a_large_body_goes_to_a_file_if_it_comes_in_one_piece_too():
+    body = body_of(b"x" * 2 * MEGABYTE)
+
+    await body.read()
+
+    assert [len(block) for block in body.blocks()] == [65536] * 32
+    body.close()
+
+
+async def test_a_body_that_is_not_here_yet_is_received_once():
+    asked = 0
+    arrived = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        await arrived.wait()
+        return {"type": "http.request", "body": b"tea"}
+
+    body = Body(receive, 0, LIMITS)
+    reading = asyncio.create_task(body.read())
+    await asyncio.sleep(0)
+    assert (asked, body.is_here) == (1, False)
+
+    arrived.set()
+    await reading
+
+    assert (asked, body.data()) == (1, b"tea")
+
+
+async def test_reading_that_is_cancelled_before_anything_came_starts_anew():
+    cancelled = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal cancelled
+        if not cancelled:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled += 1
+                raise
+        return {"type": "http.request", "body": b"tea"}
+
+    body = Body(receive, 0, LIMITS)
+    reading = asyncio.create_task(body.read())
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+    await body.read()
+
+    assert (cancelled, body.data()) == (1, b"tea")
+
+
 async def test_a_large_body_stays_in_memory_where_no_file_is_wanted():
     body = body_of(b"x" * MEGABYTE, b"y" * MEGABYTE)
 
