@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Awaitable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
 from .config import as_timedelta
 from .errors import ContextError, SetupTypeError, SetupValueError
@@ -348,7 +348,8 @@ class SessionInterface:
 
     def is_null_session(self, obj: object) -> bool:
         """Return whether *obj* is such a stand-in, which is not saved."""
-        return isinstance(obj, self.null_session_class)
+        # PERF: isinstance asks the abstract base class, in Python.
+        return self.null_session_class in type(obj).__mro__
 
     def get_cookie_name(self, app: SessionApp) -> str:
         """Return ``SESSION_COOKIE_NAME``."""
@@ -459,12 +460,12 @@ class SecureCookieSessionInterface(SessionInterface):
     ) -> dict[str, Any] | None:
         lifetime = as_timedelta(app.config["PERMANENT_SESSION_LIFETIME"])
         try:
-            values: object = serializer.loads(cookie, max_age=int(lifetime.total_seconds()))
+            values: Any = serializer.loads(cookie, max_age=int(lifetime.total_seconds()))
         except Exception:
             # WHY: all of them. Whatever a client sends in a cookie, it gets a new session;
             # a signature may be ours and its date still be none, or its values unreadable.
             return None
-        return cast("dict[str, Any]", values) if isinstance(values, dict) else None
+        return values if isinstance(values, dict) else None  # pyright: ignore[reportUnknownVariableType]: whatever was signed
 
     def save_session(self, app: SessionApp, session: SessionMixin, response: Response) -> None:
         """Set the cookie, renew it, delete it or leave it, and say if the response depends."""
@@ -493,10 +494,13 @@ class SecureCookieSessionInterface(SessionInterface):
         serializer = self.get_signing_serializer(app)
         if serializer is None:
             raise ContextError(_NO_SECRET_KEY)
+        # PERF: dict() asks the methods of a subclass for each key, which here add nothing.
+        plain = type(session) is SecureCookieSession
+        values: dict[str, Any] = dict.copy(session) if plain else dict(session)  # type: ignore[arg-type]
         response.max_cookie_size = app.config["MAX_COOKIE_SIZE"] or 0
         response.set_cookie(
             name,
-            serializer.dumps(dict(session)),
+            serializer.dumps(values),
             expires=self.get_expiration_time(app, session),
             **attributes,
         )
@@ -513,13 +517,16 @@ def _vary_by_cookie(response: Response) -> None:
 
 def _keys_of(app: SessionApp) -> tuple[str | bytes, ...]:
     """Return the secret keys, oldest first: the last one signs."""
+    newest = app.config["SECRET_KEY"]
     fallbacks: Any = app.config["SECRET_KEY_FALLBACKS"] or ()
+    if fallbacks == () and newest and isinstance(newest, (str, bytes)):
+        return (newest,)  # PERF: as most apps have it
     if isinstance(fallbacks, (str, bytes)):
         raise SetupTypeError(
             f"SECRET_KEY_FALLBACKS is a {type(fallbacks).__name__}, so each of its characters"
             " would be a key. Make it a list of keys, oldest first."
         )
-    keys: tuple[Any, ...] = (*fallbacks, app.config["SECRET_KEY"])
+    keys: tuple[Any, ...] = (*fallbacks, newest)
     for key in keys:
         if not isinstance(key, (str, bytes)):
             raise SetupTypeError(

@@ -30,13 +30,18 @@ class ReadySerializer(URLSafeTimedSerializer):
         super().__init__(secret, salt, serializer, signer_kwargs=options)
         self._signer = TimestampSigner(secret, salt, **options)
         self._mac = hmac.new(self._signer.derive_key(), digestmod=self._signer.digest_method)
+        self._date = -1, b""  # the second of the last cookie that was signed, and how it is written
 
     def dumps(self, obj: Any, salt: str | bytes | None = None) -> str:
         """Write *obj* with a date and the signature of both."""
         if salt is not None:
             return super().dumps(obj, salt)
-        date = self._signer.get_timestamp().to_bytes(8, "big").lstrip(b"\0")
-        dated = b"%b.%b" % (self.dump_payload(obj), _encoded(date))
+        now = self._signer.get_timestamp()
+        second, date = self._date
+        if second != now:
+            date = _encoded(now.to_bytes(8, "big").lstrip(b"\0"))
+            self._date = now, date
+        dated = b"%b.%b" % (self.dump_payload(obj), date)
         return (b"%b.%b" % (dated, self._signature(dated))).decode("ascii")
 
     # Its parent takes salt second, and its grandparent first.

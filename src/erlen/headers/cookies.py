@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 
 from ..datastructures import FromLists, ImmutableMultiDict, TooManyItems
@@ -80,32 +81,52 @@ def dump_cookie(
     :raises ValueError: if a part would not arrive as given: a name that is no token, control
         characters anywhere, ``;`` in an attribute.
     """
-    if not is_token(key):
-        raise ValueError(
-            f"{key!r} is not the name of a cookie:"
-            " names are made of letters, digits and !#$%&'*+-.^_`|~ only."
-        )
+    made_of = key, domain, secure, httponly, path, samesite, partitioned
+    domain_part, flags = _PARTS.get(made_of) or _parts(*made_of)
     if _PLAIN.fullmatch(value) is None:
         value = _quote(key, value)
-    cookie = f"{key}={value}"
-    if domain:
-        cookie += f"; Domain={_domain(key, domain)}"
+    cookie = f"{key}={value}{domain_part}"
     if expires is not None:
         date = expires if isinstance(expires, str) else http_date(expires)
         cookie += f"; Expires={_attribute(key, 'expires', date)}"
     if max_age is not None:
         cookie += f"; Max-Age={_seconds(key, max_age)}"
-    if secure or partitioned:
-        cookie += "; Secure"
+    return cookie + flags
+
+
+_PARTS: dict[tuple[Any, ...], tuple[str, str]] = {}
+_MOST_PARTS = 256
+
+
+def _parts(
+    key: str,
+    domain: str | None,
+    secure: bool,
+    httponly: bool,
+    path: str | None,
+    samesite: str | None,
+    partitioned: bool,
+) -> tuple[str, str]:
+    """Return what stands before and after the dates of a cookie; what is right is remembered."""
+    if not is_token(key):
+        raise ValueError(
+            f"{key!r} is not the name of a cookie:"
+            " names are made of letters, digits and !#$%&'*+-.^_`|~ only."
+        )
+    domain_part = f"; Domain={_domain(key, domain)}" if domain else ""
+    flags = "; Secure" if secure or partitioned else ""
     if httponly:
-        cookie += "; HttpOnly"
+        flags += "; HttpOnly"
     if path is not None:
-        cookie += "; Path=/" if path == "/" else f"; Path={_path(key, path)}"
+        flags += "; Path=/" if path == "/" else f"; Path={_path(key, path)}"
     if samesite is not None:
-        cookie += f"; SameSite={_samesite(key, samesite)}"
+        flags += f"; SameSite={_samesite(key, samesite)}"
     if partitioned:
-        cookie += "; Partitioned"
-    return cookie
+        flags += "; Partitioned"
+    if len(_PARTS) < _MOST_PARTS:
+        made_of = key, domain, secure, httponly, path, samesite, partitioned
+        _PARTS[made_of] = domain_part, flags
+    return domain_part, flags
 
 
 def _as_utf8(value: str) -> str:

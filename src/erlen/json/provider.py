@@ -286,10 +286,10 @@ class DefaultJSONProvider(JSONProvider):
             return self._encoders[style]
         except KeyError:
             encoder = json.JSONEncoder(**self._settings(), **_STYLES[style])
-            return self._encoders.setdefault(style, _kept(encoder))
+            return self._encoders.setdefault(style, kept_encoder(encoder))
 
 
-def _kept(encoder: json.JSONEncoder) -> Callable[[Any], str]:
+def kept_encoder(encoder: json.JSONEncoder) -> Callable[[Any], str]:
     """Return what does as ``encoder.encode``, with all made now that is the same for each value.
 
     PERF: the part in C is otherwise made anew for each value, which takes as long as a small
