@@ -348,8 +348,8 @@ class SessionInterface:
 
     def is_null_session(self, obj: object) -> bool:
         """Return whether *obj* is such a stand-in, which is not saved."""
-        # PERF: isinstance asks the abstract base class, in Python.
-        return self.null_session_class in type(obj).__mro__
+        # PERF: isinstance asks the abstract base class, in Python. A proxy has its target's class.
+        return self.null_session_class in obj.__class__.__mro__
 
     def get_cookie_name(self, app: SessionApp) -> str:
         """Return ``SESSION_COOKIE_NAME``."""
