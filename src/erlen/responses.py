@@ -265,7 +265,7 @@ class Response(StarletteResponse):
             async for piece in chunks.pieces:
                 if departure.noticed:  # the generator took no notice of the cancel
                     return
-                if piece.__class__ is not bytes:
+                if type(piece) is not bytes:
                     piece = encode(piece)
                 if piece:
                     try:

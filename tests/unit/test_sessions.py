@@ -20,6 +20,7 @@ from erlen import sessions
 from erlen.config import DEFAULTS, Config
 from erlen.errors import ContextError, SetupTypeError, SetupValueError
 from erlen.json.tag import JSONTag, TaggedJSONSerializer
+from erlen.proxies import Proxy
 from erlen.responses import Response
 from erlen.sessions import (
     NullSession,
@@ -810,6 +811,7 @@ def test_without_a_secret_key_there_is_no_session(key):
 
     assert interface.open_session(app, Visit()) is None
     assert interface.is_null_session(session)
+    assert interface.is_null_session(Proxy("session", lambda: session))
     assert not interface.is_null_session(SecureCookieSession())
 
 
