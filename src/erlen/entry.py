@@ -20,7 +20,13 @@ from starlette.websockets import WebSocketDisconnect as StarletteWebSocketDiscon
 
 from .concurrency import on_loop
 from .context import Context
-from .exceptions import Forbidden, HTTPException, ServiceUnavailable, error_response
+from .exceptions import (
+    Forbidden,
+    HTTPException,
+    MethodNotAllowed,
+    ServiceUnavailable,
+    error_response,
+)
 from .forwarding import forward
 from .hosts import same_origin
 from .inflight import current_task
@@ -127,14 +133,18 @@ async def serve(
             raise RuntimeError(_NO_ASYNCIO)
         scope["router"] = router
         handler: Handler
-        try:
-            handler = route.handler
+        if route is None:
+            handler = app.others.handler_of(None, kind)
+            if isinstance(failure, MethodNotAllowed):
+                _name_missed(scope, failure)
+        else:
+            try:
+                handler = route.handler
+                scope["endpoint"] = route.endpoint
+                scope["path_params"] = params
+            except AttributeError:
+                handler = app.others.handler_of(route, kind)
             scope["route"] = route
-            scope["endpoint"] = route.endpoint
-            scope["path_params"] = params
-        except AttributeError:
-            handler = app.others.handler_of(route, kind)
-            _name_route(scope, route, failure)
         flights = app.in_flight
         if flights.looking is not context.loop:
             flights = app.in_flight_here()
@@ -235,11 +245,8 @@ async def _say_goodbye(context: Context[Any]) -> None:
             await Within(goodbye, _LAST_WORDS)
 
 
-def _name_route(scope: Scope, route: BaseRoute | None, failure: HTTPException | None) -> None:
-    """Put a foreign *route* into *scope*, or the one that does not take the method."""
-    if route is not None:
-        scope["route"] = route
-        return
+def _name_missed(scope: Scope, failure: MethodNotAllowed) -> None:
+    """Put the route that does not take the method into *scope*."""
     missed: BaseRoute | None = getattr(failure, "route", None)
     if missed is not None:
         scope["route"] = missed

@@ -84,7 +84,10 @@ class HTTPException(StarletteHTTPException):
         self.response = response
         self.members = members
         self.extra_headers: list[tuple[str, str]] = []
-        super().__init__(self.code or 500, self.description or self.name)
+        # PERF: what Starlette's constructor would set, without calling it: a miss makes one.
+        self.status_code = self.code or 500
+        self.detail = self.description or self.name
+        self.headers = None
 
     @property
     def name(self) -> str:

@@ -317,7 +317,7 @@ class Flow:
             error = _naming_the_view(context, error)
         elif self.shows_keys and isinstance(error, BadRequestKeyError):
             error.show_exception = True
-        if isinstance(error, StarletteHTTPException) and not self._traps(error):
+        if isinstance(error, StarletteHTTPException) and not (self.trapped and self._traps(error)):
             return self._handler_of_http(context, error)
         handler = self.handler_for(context, error, None)
         if handler is None:
@@ -343,7 +343,7 @@ class Flow:
             handler = self.handler_for(context, error, None)
             if handler is not None:
                 return handler, error
-        own = _own(error)
+        own = error if isinstance(error, HTTPException) else _own(error)
         if own.code is None or isinstance(own, RequestRedirect):
             return None, own
         if own.code == 413:
@@ -650,8 +650,6 @@ def _lose_no_form(context: Context[Any], error: RequestRedirect) -> None:
 
 def _own(error: StarletteHTTPException) -> HTTPException:
     """Return an HTTP error of Starlette's as the one of ours with that code."""
-    if isinstance(error, HTTPException):
-        return error
     own = default_exceptions.get(error.status_code, HTTPException)(error.detail or None)
     own.code = error.status_code
     own.extra_headers += list((error.headers or {}).items())
