@@ -20,17 +20,17 @@ BUDGET = 12
 """The calls that a plain GET may cost."""
 
 BUDGETS = {
-    "json": 9,  # the encoder is called from here, and not by two functions of json
-    "path parameter": 9,
-    "query": 14,
-    "header": 15,
-    "cookie": 17,
+    "json": 8,
+    "path parameter": 8,
+    "query": 13,
+    "header": 14,
+    "cookie": 16,
     "json body": 38,
     "form": 46,
-    "hooks": 12,
-    "missing": 55,
-    "error handler": 17,
-    "session": 49,
+    "hooks": 9,
+    "missing": 45,
+    "error handler": 15,
+    "session": 48,
 }
 """The calls that a request of each kind may cost."""
 
