@@ -125,6 +125,16 @@ async def ignore(message: Any) -> None:
 
 def scope_of(workload: Workload) -> dict[str, Any]:
     """Return a scope as uvicorn makes it."""
+    return scope_with(
+        [(k.encode(), v.encode()) for k, v in headers_of(workload)],
+        method=workload.method,
+        path=workload.path,
+        query_string=workload.query.encode(),
+    )
+
+
+def scope_with(headers: list[tuple[bytes, bytes]], path: str, **others: Any) -> dict[str, Any]:
+    """Return the scope of a GET of *path* as uvicorn makes it, but for *others*."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -133,12 +143,13 @@ def scope_of(workload: Workload) -> dict[str, Any]:
         "client": ("127.0.0.1", 50000),
         "scheme": "http",
         "root_path": "",
-        "headers": [(k.encode(), v.encode()) for k, v in headers_of(workload)],
+        "headers": headers,
         "state": {},
-        "method": workload.method,
-        "path": workload.path,
-        "raw_path": workload.path.encode(),
-        "query_string": workload.query.encode(),
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        **others,
     }
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import a2wsgi
 
 import erlen
+from bench.calls import scope_with
 from erlen.wsgi import WSGIMount
 
 ROUNDS = 12
@@ -67,21 +68,7 @@ def erlen_app() -> erlen.Erlen:
 def scope(path: str) -> dict[str, Any]:
     """Return the scope of a GET as a browser's request makes it."""
     headers = [(b"host", b"localhost:5000"), (b"accept", b"*/*"), (b"user-agent", b"x" * 60)]
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "server": ("127.0.0.1", 5000),
-        "client": ("127.0.0.1", 50000),
-        "scheme": "http",
-        "method": "GET",
-        "root_path": "",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": headers,
-        "state": {},
-    }
+    return scope_with(headers, path)
 
 
 def environ(path: str) -> dict[str, Any]:

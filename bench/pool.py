@@ -19,6 +19,7 @@ from typing import Any
 
 from anyio import to_thread as anyio_threads
 
+from bench.calls import scope_with
 from erlen import Erlen
 from erlen.concurrency import to_thread
 from erlen.pool import WorkerPool
@@ -91,21 +92,7 @@ async def ask(app: Any, path: str) -> None:
 
     async def send(message: Any) -> None: ...
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "server": ("127.0.0.1", 5000),
-        "client": ("127.0.0.1", 50000),
-        "scheme": "http",
-        "method": "GET",
-        "root_path": "",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": [(b"host", b"localhost:5000")],
-        "state": {},
-    }
+    scope = scope_with([(b"host", b"localhost:5000")], path)
     await app(scope, receive, send)
 
 
