@@ -174,9 +174,10 @@ async def test_what_is_announced_as_too_long_is_not_waited_for():
         await body.read()
 
 
+@pytest.mark.parametrize("pieces", [(b"tea", b"pot"), (b"teapot",)])
 @pytest.mark.parametrize("announced", [0, 3])
-async def test_what_turns_out_to_be_too_long_is_refused_whatever_was_announced(announced):
-    body = body_of(b"tea", b"pot", announced=announced, max_content_length=4)
+async def test_what_turns_out_to_be_too_long_is_refused_whatever_was_announced(announced, pieces):
+    body = body_of(*pieces, announced=announced, max_content_length=4)
 
     with pytest.raises(RequestEntityTooLarge, match="6 bytes or more, 4 are allowed"):
         await body.read()
