@@ -14,6 +14,7 @@ from collections.abc import (
     Iterator,
 )
 from contextlib import suppress
+from types import CoroutineType
 from typing import IO, Any, Protocol, cast
 
 from .concurrency import to_thread, wait_for
@@ -60,12 +61,14 @@ class Body(Turn):
         "_again",
         "_announced",
         "_file",
+        "_inbox",
         "_parts",
+        "_receive",
         "_silence",
         "_spool",
         "_waited",
+        "_was_one",
         "_whole",
-        "inbox",
         "is_here",
         "limits",
         "received",
@@ -74,14 +77,15 @@ class Body(Turn):
     def __init__(self, receive: Receive, announced: int, limits: BodyLimits) -> None:
         self.taken = False
         self._waiting = None
-        self.inbox = Inbox(receive)
-        """What the messages are taken from."""
         self.limits = limits
         """How it has to come. Others may be set while it arrives."""
         self.is_here = False
         """Whether all of it was read, into memory or a file."""
         self.received = 0
         """Bytes that have arrived."""
+        self._receive = receive
+        self._inbox: Inbox | None = None
+        self._was_one = False  # message, which was taken
         self._announced = announced
         self._waited = 0.0  # seconds
         self._silence = 0.0  # seconds since the last piece
@@ -100,30 +104,54 @@ class Body(Turn):
 
         :raises HTTPException: 413, 408 or 400.
         """
-        if self.is_here:
+        if self.came_at_once():
             return
         if self.taken:
             await self.wait()
         self.taken = True
         try:
-            if not (self.is_here or self._came_at_once()):
+            if not self.is_here:
                 await self._read_all(spool)
         finally:
             self.end()
 
-    def _came_at_once(self) -> bool:
-        """Read all of it if it is one message, not large, that is here. Most bodies are."""
-        # PERF: without the coroutines that waiting takes.
-        piece = self.at_once()
-        if piece is None:
-            return False
-        self._parts = [piece] if piece else []
-        if not self.inbox.complete or len(piece) > _IN_MEMORY:
-            return False
-        self.check()
-        self._whole, self._parts = piece, None
-        self.is_here = True
-        return True
+    def came_at_once(self) -> bool:
+        """Read all of it if that takes no waiting, and say whether it is here."""
+        if self.is_here or self.taken:
+            return self.is_here
+        self._whole = self.at_once()
+        self.is_here = self._whole is not None
+        return self.is_here
+
+    def at_once(self) -> bytes | None:
+        """Take all of it if it is one message that is here, and not large. Most bodies are.
+
+        Of any other it takes nothing, and leaves it to whoever goes on to refuse it.
+        """
+        # PERF: without the coroutines that waiting takes, without an inbox and a check.
+        most = self.limits.max_content_length
+        if most is None or most > _IN_MEMORY:
+            most = _IN_MEMORY
+        if self._inbox is not None or self._was_one or self._announced > most:
+            return None
+        steps: Any = self._receive()
+        if steps.__class__ is not CoroutineType:
+            steps = steps.__await__()
+        try:
+            future = steps.send(None)
+        except StopIteration as there:
+            message: Message = there.value
+        else:
+            self._inbox = Inbox(self._receive, Rest(steps, future, None))
+            return None
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            piece: bytes = message.get("body", b"")
+            if len(piece) <= most:
+                self.received = len(piece)
+                self._was_one = True
+                return piece
+        self.inbox.put_back(message)
+        return None
 
     async def _read_all(self, spool: bool) -> None:
         parts = self._parts = self._parts or []
@@ -150,6 +178,19 @@ class Body(Turn):
         parts = self._parts or []
         self._spool.write(b"".join(parts))
         parts.clear()
+
+    @property
+    def inbox(self) -> Inbox:
+        """What its messages are taken from. One that is all of it needs none."""
+        if self._inbox is None:
+            self._inbox = Inbox(self._receive)
+            self._inbox.complete = self._was_one
+        return self._inbox
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last piece was taken."""
+        return self._was_one or (self._inbox is not None and self._inbox.complete)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield it piece by piece as it arrives; as a whole if it was read already."""
@@ -180,18 +221,6 @@ class Body(Turn):
                 f"The body has {size} bytes or more, {most} are allowed"
                 " (MAX_CONTENT_LENGTH, or max_content_length= of the route)."
             )
-
-    def at_once(self) -> bytes | None:
-        """Return what the first message brings, if that is there; else ask :meth:`next_chunk`.
-
-        :raises HTTPException: 413 or 400.
-        """
-        inbox = self.inbox
-        if self.received or inbox.complete:
-            return None
-        self.check()
-        message = inbox.at_once()
-        return None if message is None else self._piece_of(message)
 
     def _piece_of(self, message: Message) -> bytes:
         self._silence = 0.0
@@ -257,7 +286,7 @@ class Body(Turn):
     async def replay(self) -> Message:
         """Receive as an ASGI app does, with a body that was read already given again."""
         if self._again is None:
-            if self.received or self.inbox.complete:
+            if self.received or self.complete:
                 await self.read()
             self._again = self._messages_again() if self.is_here else iter(())
         if self._spool is None:

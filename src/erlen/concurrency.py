@@ -24,7 +24,8 @@ from collections.abc import (
 )
 from contextvars import Context, copy_context
 from queue import SimpleQueue
-from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast
+from types import CoroutineType
+from typing import Any, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar, cast
 
 from .errors import ContextError
 from .pool import Job, interrupt, is_forsaken
@@ -34,6 +35,7 @@ __all__ = [
     "Owner",
     "Pending",
     "Relay",
+    "Soon",
     "adopt",
     "drive",
     "ensure_sync",
@@ -47,7 +49,13 @@ __all__ = [
 T = TypeVar("T")
 P = ParamSpec("P")
 
+Soon: TypeAlias = T | Coroutine[Any, Any, T]
+"""What is there already, or the coroutine that brings it."""
+
 _MISSING = object()
+
+# PERF: a method that is looked up in what another module gave is made anew for each call.
+get_current = current.get
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -75,7 +83,7 @@ def on_loop() -> bool:
 
     True on the thread of the serving loop, but for steps marked ``inline=True``.
     """
-    context = current.get()
+    context = get_current()
     try:
         here = asyncio.get_running_loop()
     except RuntimeError:
@@ -93,22 +101,28 @@ def _running_loop() -> AbstractEventLoop | None:
 class Pending(Generic[T]):
     """A value that has to be awaited, and says so when it is used without ``await``.
 
-    *start* makes the coroutine of *args*; nothing runs, and nothing warns, before the
-    ``await``. *advice* is what to write where ``await`` in front of it is not the answer.
+    *start* makes it of *args*, or a coroutine that does; nothing runs, and nothing warns,
+    before the ``await``. *advice* is what to write where ``await`` in front of it is not the
+    answer.
     """
 
-    __slots__ = ("__advice", "__args", "__name", "__start")
+    __slots__ = ("__advice", "__name", "__start")
 
     def __init__(
-        self, name: str, start: Callable[..., Awaitable[T]], *args: Any, advice: str = ""
+        self, name: str, start: Callable[..., Soon[T]], *args: Any, advice: str = ""
     ) -> None:
         self.__name = name
-        self.__start = start
-        self.__args = args
+        # PERF: together, because __getattr__ makes every look at an attribute a slow one.
+        self.__start = start, args
         self.__advice = advice
 
-    def __await__(self) -> Generator[Any, None, T]:
-        return self.__start(*self.__args).__await__()
+    def __await__(self) -> Generator[Any, Any, T]:
+        start, args = self.__start
+        made: Any = start(*args)
+        if made.__class__ is CoroutineType:
+            return cast(T, (yield from made.__await__()))
+        value: T = made
+        return value
 
     def __repr__(self) -> str:
         return f"<{self.__name}: await it>"

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from .datastructures import CombinedMultiDict, ImmutableMultiDict, TooManyItems, parse_query
 from .errors import ContextError
 from .exceptions import BadRequest, HTTPException, RequestHeaderFieldsTooLarge
+from .formlimits import FormLimits
 from .headers import (
     Accept,
     Authorization,
@@ -50,6 +51,12 @@ class Limits:
     max_cookies: int = 200
     debug: bool = False
     json: JSONProvider = field(default_factory=DefaultJSONProvider)
+    form: FormLimits = field(init=False, repr=False, compare=False)
+    """What these say of forms."""
+
+    def __post_init__(self) -> None:
+        form = FormLimits(max_memory=self.max_form_memory_size, max_parts=self.max_form_parts)
+        object.__setattr__(self, "form", form)
 
 
 # What may stand in a URL that is shown; everything else is percent-encoded.

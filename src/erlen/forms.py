@@ -21,6 +21,8 @@ from .parts import headers_of
 from .uploads import UploadFile
 
 __all__ = [
+    "NO_FILES",
+    "URLENCODED",
     "BrokenForm",
     "Form",
     "FormError",
@@ -31,7 +33,11 @@ __all__ = [
     "form_parser",
     "read_form",
     "read_form_sync",
+    "urlencoded_fields",
 ]
+
+URLENCODED = "application/x-www-form-urlencoded"
+"""The media type of what pages send that have no file."""
 
 _WRITE_AT = 1024 * 1024
 _SCRAP = 1024
@@ -103,29 +109,23 @@ def form_parser(content_type: str, limits: FormLimits) -> FormParser | None:
     empty body is an empty form, whatever its headers say.
     """
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type == "application/x-www-form-urlencoded":
+    if media_type == URLENCODED:
         return _Urlencoded(limits)
     if media_type == "multipart/form-data":
         return _Multipart(content_type, limits)
     return None
 
 
-async def read_form(
-    next_chunk: Callable[[], Awaitable[bytes]], parser: FormParser, first: bytes = b""
-) -> Form:
+async def read_form(next_chunk: Callable[[], Awaitable[bytes]], parser: FormParser) -> Form:
     """Read a form chunk by chunk, ``b""`` is its end; write large files in a worker thread.
-
-    *first* is what came before the first call.
 
     :raises FormError: whatever *parser* raises; its temporary files are gone then.
     """
     try:
-        chunk = first or await next_chunk()
-        while chunk:
+        while chunk := await next_chunk():
             parser.feed(chunk)
             if parser.backlog >= _WRITE_AT:
                 await to_thread(parser.flush)
-            chunk = await next_chunk()
         if parser.backlog:
             await to_thread(parser.flush)
         return parser.finish()
@@ -168,7 +168,21 @@ class _Urlencoded(FormParser):
         self._body += chunk
 
     def finish(self) -> Form:
-        return Form(parse_query(bytes(self._body), max_items=None), _NO_FILES)
+        return Form(parse_query(bytes(self._body), max_items=None), NO_FILES)
+
+
+def urlencoded_fields(sent: bytes, limits: FormLimits) -> ImmutableMultiDict[str, str]:
+    """Return the fields of the urlencoded form that *sent* is, all of it.
+
+    :raises FormTooLarge: if a limit is passed.
+    """
+    size, items = len(sent), sent.count(b"&") + 1
+    memory, parts = limits.max_memory, limits.max_parts
+    if memory is not None and size > memory:
+        raise FormTooLarge("max_memory", limit=memory, size=size)
+    if parts is not None and items > parts:
+        raise FormTooLarge("max_parts", limit=parts, size=items)
+    return parse_query(sent, max_items=None)
 
 
 class _Part:
@@ -311,4 +325,4 @@ def _write_at_once(disk: IO[bytes], pieces: list[bytes | bytearray]) -> None:
             disk.flush()
 
 
-_NO_FILES: ImmutableMultiDict[str, UploadFile] = ImmutableMultiDict()
+NO_FILES: ImmutableMultiDict[str, UploadFile] = ImmutableMultiDict()

@@ -151,7 +151,7 @@ class Unawaited(Pending[Response]):
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: Any, start: Callable[[], Awaitable[Response]]) -> None:
+    def __init__(self, value: Any, start: Callable[[], Coroutine[Any, Any, Response]]) -> None:
         super().__init__("make_response(...)", start, advice=_AFTERWARDS)
         self._value = value
 

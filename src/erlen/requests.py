@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 from starlette.requests import Request as StarletteRequest
 
 from .bodies import Body, BodyStream
-from .concurrency import Pending, drive, on_loop, to_thread
+from .concurrency import Pending, Soon, on_loop, to_thread
 from .connections import Connection, Limits, session_of
 from .datastructures import CombinedMultiDict, ImmutableMultiDict
 from .elsewhere import REQUEST, lacks, refuse_overrides
@@ -24,14 +24,16 @@ from .exceptions import (
     UnsupportedMediaType,
 )
 from .forms import (
+    NO_FILES,
+    URLENCODED,
     Form,
     FormError,
-    FormLimits,
     FormTooLarge,
     NoFiles,
     form_parser,
     read_form,
     read_form_sync,
+    urlencoded_fields,
 )
 from .headers import (
     ETags,
@@ -107,7 +109,8 @@ class Request(Connection):
     stream_body: bool = False
     _sent: tuple[str | None, bytes | None, bool] | None = None
     _body: Body | None = None
-    _form: Form | None = None
+    _fields: ImmutableMultiDict[str, str] | None = None
+    _files: ImmutableMultiDict[str, UploadFile] = NO_FILES
     _form_failure: Exception | None = None
     _json: Any = _UNREAD
 
@@ -164,7 +167,7 @@ class Request(Connection):
     @property
     def body_is_over(self) -> bool:
         """Whether all of the body was received, or the client announced none."""
-        return not self.has_body if self._body is None else self._body.inbox.complete
+        return not self.has_body if self._body is None else self._body.complete
 
     def _announced(self) -> tuple[str | None, bytes | None, bool]:
         """Find what the headers say of the body: type, length, whether it has an encoding."""
@@ -274,13 +277,6 @@ class Request(Connection):
 
     # -- the body, in both faces -----------------------------------------------------------
 
-    def _face(self, name: str, read: Callable[..., Coroutine[Any, Any, T]], *how: Any) -> Any:
-        """Return what *read* returns: to be awaited, or, in ``def`` code, right now.
-
-        *read* gets whether this is ``def`` code, where it must not suspend, and then *how*.
-        """
-        return Pending(name, read, False, *how) if on_loop() else drive(read(True, *how))
-
     def get_data(
         self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False
     ) -> Awaitable[Any]:
@@ -293,31 +289,17 @@ class Request(Connection):
         :raises RequestTimeout: 408, when it stops for ``body_timeout`` seconds, or trickles.
         :raises ClientDisconnected: when the client leaves before the end.
         """
-        facing: Awaitable[Any] = self._face(
-            "request.get_data()", self._read_data, cache, as_text, parse_form_data
-        )
-        return facing
-
-    async def _read_data(
-        self, plain: bool, cache: bool, as_text: bool, parse_form_data: bool
-    ) -> Any:
-        if parse_form_data and self._is_form:
-            await self._load_form(plain)
-        content = self._content
-        if not content.is_here:
-            if self._form is not None:
-                return "" if as_text else b""
-            if plain:
-                content.need()
-            else:
-                await content.read(spool=False)
-        return content.data(cache, as_text)
+        how = cache, as_text, parse_form_data
+        if on_loop():
+            return Pending("request.get_data()", self._read_data, False, *how)
+        return cast("Awaitable[Any]", self._read_data(True, *how))
 
     @property
     def data(self) -> Awaitable[bytes]:
         """The body as bytes; empty if it is a form."""
-        facing: Awaitable[bytes] = self._face("request.data", self._read_data, True, False, True)
-        return facing
+        if on_loop():
+            return Pending("request.data", self._read_data, False, True, False, True)
+        return cast("Awaitable[bytes]", self._read_data(True, True, False, True))
 
     def get_json(
         self, force: bool = False, silent: bool = False, cache: bool = True
@@ -329,71 +311,37 @@ class Request(Connection):
         :raises UnsupportedMediaType: 415, if it is of another type.
         :raises BadRequest: 400, if it is no JSON.
         """
-        facing: Awaitable[Any] = self._face(
-            "request.get_json()", self._read_json, force, silent, cache
-        )
-        return facing
-
-    async def _read_json(self, plain: bool, force: bool, silent: bool, cache: bool) -> Any:
-        if self._json is _UNREAD or not cache:
-            if not (force or self.is_json):
-                return None if silent else self.on_json_loading_failed(None)
-            body = self._content
-            if not body.is_here:
-                if plain:
-                    body.need()
-                else:
-                    await body.read(spool=False)
-        if cache and self._json is not _UNREAD:  # maybe by another task by now
-            return self._json
-        try:
-            value = self.limits.json.loads(cast(Body, self._body).data())
-        except ValueError as error:
-            return None if silent else self.on_json_loading_failed(error)
-        if cache:
-            self._json = value
-        return value
+        if on_loop():
+            return Pending("request.get_json()", self._read_json, False, force, silent, cache)
+        return cast("Awaitable[Any]", self._read_json(True, force, silent, cache))
 
     @property
     def json(self) -> Awaitable[Any]:
         """The body parsed as JSON; 415 if it is of another type."""
-        facing: Awaitable[Any] = self._face("request.json", self._read_json, False, False, True)
-        return facing
+        if on_loop():
+            return Pending("request.json", self._read_json, False, False, False, True)
+        return cast("Awaitable[Any]", self._read_json(True, False, False, True))
 
     @property
     def form(self) -> Awaitable[ImmutableMultiDict[str, str]]:
         """The fields of a form; empty if the body is none."""
-        facing: Awaitable[ImmutableMultiDict[str, str]] = self._face(
-            "request.form", self._read_fields
-        )
-        return facing
-
-    async def _read_fields(self, plain: bool) -> ImmutableMultiDict[str, str]:
-        return (await self._load_form(plain)).fields
+        if on_loop():
+            return Pending("request.form", self._read_fields, False)
+        return cast("Awaitable[ImmutableMultiDict[str, str]]", self._read_fields(True))
 
     @property
     def files(self) -> Awaitable[ImmutableMultiDict[str, UploadFile]]:
         """The files of a form; empty if the body is none."""
-        facing: Awaitable[ImmutableMultiDict[str, UploadFile]] = self._face(
-            "request.files", self._read_files
-        )
-        return facing
-
-    async def _read_files(self, plain: bool) -> ImmutableMultiDict[str, UploadFile]:
-        form = await self._load_form(plain)
-        if self.limits.debug and self.mimetype != "multipart/form-data":
-            return NoFiles(form.fields, self.mimetype)
-        return form.files
+        if on_loop():
+            return Pending("request.files", self._read_files, False)
+        return cast("Awaitable[ImmutableMultiDict[str, UploadFile]]", self._read_files(True))
 
     @property
     def values(self) -> Any:
         """The query and, unless this is a GET, the form."""
-        return self._face("request.values", self._read_values)
-
-    async def _read_values(self, plain: bool) -> CombinedMultiDict[str, str]:
-        if self.method in ("GET", "HEAD"):
-            return CombinedMultiDict([self.args])
-        return CombinedMultiDict([self.args, (await self._load_form(plain)).fields])
+        if on_loop():
+            return Pending("request.values", self._read_values, False)
+        return self._read_values(True)
 
     @property
     def stream(self) -> BodyStream:
@@ -428,11 +376,11 @@ class Request(Connection):
         # WHY: not at the top, since most apps take no multipart form; see the module.
         from .splitter import Splitter
 
-        splitter = Splitter(self.content_type or "", self._form_limits())
+        splitter = Splitter(self.content_type or "", self._limits.form)
         body = self._content
         chunks = body.chunks() if on_loop() else body.chunks_in_thread(arriving=self.stream_body)
         if not body.is_here:
-            if self._form is not None or self._form_failure is not None:
+            if self._fields is not None or self._form_failure is not None:
                 raise RuntimeError("The parts of this form are gone: the form was read before.")
             self._form_failure = RuntimeError(
                 "The form is gone: request.parts() was called, and its parts are read once."
@@ -454,10 +402,15 @@ class Request(Connection):
             made = Body(self._receive, self.content_length or 0, self.limits)
             body = self.__dict__.setdefault("_body", made)
         if self._fixed:
-            body.limits = replace(
-                self.limits, **{name: getattr(self, name) for name in self._fixed}
-            )
+            body.limits = self._limits
         return body
+
+    @property
+    def _limits(self) -> Limits:
+        """The limits of now, with those that a subclass has attributes of its own for."""
+        if not self._fixed:
+            return self.limits
+        return replace(self.limits, **{name: getattr(self, name) for name in self._fixed})
 
     async def prefetch(self, *, spool: bool = True) -> None:
         """Read the whole body, into memory or, if it is large and *spool* is true, a file.
@@ -476,28 +429,99 @@ class Request(Connection):
         """Wait until the client leaves, without taking the body from whoever reads it."""
         return await self._content.inbox.until_disconnect()
 
-    async def _load_form(self, plain: bool) -> Form:
-        """Return the form; in ``def`` code its whole body is waited for first."""
+    # -- what each of the faces above returns, or a coroutine that does, if it has to wait --
+    #
+    # *plain* is for def code, which waits in its thread.
+
+    def _read_data(self, plain: bool, cache: bool, as_text: bool, parse_form_data: bool) -> Any:
+        how = plain, cache, as_text, parse_form_data
+        if parse_form_data and self._is_form and self._fields_if_here(plain) is None:
+            return _after(self._load_form(), self._read_data, *how)
+        body = self._content
+        if not body.is_here:
+            if self._fields is not None:
+                return "" if as_text else b""
+            if plain:
+                body.need()
+            elif not body.came_at_once():
+                return _after(body.read(spool=False), self._read_data, *how)
+        return body.data(cache, as_text)
+
+    def _read_json(self, plain: bool, force: bool, silent: bool, cache: bool) -> Any:
+        if cache and self._json is not _UNREAD:
+            return self._json
+        if not (force or self.is_json):
+            return None if silent else self.on_json_loading_failed(None)
+        body = self._content
         if plain:
-            return self._form_now()
-        if self._form is not None:
-            return self._form
+            body.need()
+        elif not body.came_at_once():
+            how = plain, force, silent, cache
+            return _after(body.read(spool=False), self._read_json, *how)
+        try:
+            value = self.limits.json.loads(body.data())
+        except ValueError as error:
+            return None if silent else self.on_json_loading_failed(error)
+        if cache:
+            self._json = value
+        return value
+
+    def _read_fields(self, plain: bool) -> Soon[ImmutableMultiDict[str, str]]:
+        fields = self._fields_if_here(plain)
+        if fields is None:
+            return _after(self._load_form(), self._read_fields, plain)
+        return fields
+
+    def _read_files(self, plain: bool) -> Soon[ImmutableMultiDict[str, UploadFile]]:
+        fields = self._fields_if_here(plain)
+        if fields is None:
+            return _after(self._load_form(), self._read_files, plain)
+        if self.limits.debug and self.mimetype != "multipart/form-data":
+            return NoFiles(fields, self.mimetype)
+        return self._files
+
+    def _read_values(self, plain: bool) -> Soon[CombinedMultiDict[str, str]]:
+        if self.method in ("GET", "HEAD"):
+            return CombinedMultiDict([self.args])
+        fields = self._fields_if_here(plain)
+        if fields is None:
+            return _after(self._load_form(), self._read_values, plain)
+        return CombinedMultiDict([self.args, fields])
+
+    def _fields_if_here(self, plain: bool) -> ImmutableMultiDict[str, str] | None:
+        """Return the fields if that takes no waiting; ``None``: :meth:`_load_form` first."""
+        if plain:
+            self._load_form_now()
+        fields = self._fields
+        if fields is None and self.mimetype == URLENCODED:
+            # PERF: without the coroutines that waiting takes. Most forms come like this.
+            body = self._content
+            sent = None if body.taken else body.at_once()
+            if sent is not None:
+                try:
+                    fields = self._fields = urlencoded_fields(sent, self._limits.form)
+                except FormError as error:
+                    self._form_failure = failure = _refused(error)
+                    raise failure from error
+        return fields
+
+    async def _load_form(self) -> None:
+        """Parse the form as it arrives."""
         body = self._content
         if body.taken:
             await body.wait()
         body.taken = True
         try:
-            if self._form is None:
+            if self._fields is None:
                 if body.is_here:
-                    self._form = await to_thread(self._form_now)
+                    await to_thread(self._load_form_now)
                 else:
-                    self._form = await self._parse_arriving(body)
+                    self._keep(await self._parse_arriving(body))
         finally:
             body.end()
-        return self._form
 
     async def _parse_arriving(self, body: Body) -> Form:
-        parser = form_parser(self.content_type or "", self._form_limits())
+        parser = form_parser(self.content_type or "", self._limits.form)
         if parser is None:
             return _EMPTY_FORM
         if self._form_failure is not None:
@@ -507,7 +531,7 @@ class Request(Connection):
             "The form was not read to its end, because that was cancelled. What arrived is gone."
         )
         try:
-            return await read_form(body.next_chunk, parser, body.at_once() or b"")
+            return await read_form(body.next_chunk, parser)
         except FormError as error:
             failure = _refused(error)
             raise failure from error
@@ -518,24 +542,23 @@ class Request(Connection):
             if body.received > before:
                 self._form_failure = failure
 
-    def _form_limits(self) -> FormLimits:
-        return FormLimits(max_memory=self.max_form_memory_size, max_parts=self.max_form_parts)
+    def _load_form_now(self) -> None:
+        """Parse the form; for ``def`` code, which waits for all of it first."""
+        if self._fields is None:
+            self._keep(self._parse_buffered())
 
-    def _form_now(self) -> Form:
-        if self._form is None:
-            if form_parser(self.content_type or "", self._form_limits()) is None:
-                self._form = _EMPTY_FORM
-            else:
-                self._content.need()
-                self._form = self._parse_buffered()
-        return self._form
+    def _keep(self, form: Form) -> None:
+        self._files = form.files
+        self._fields = form.fields  # last, because it says that the form is here
 
     def _parse_buffered(self) -> Form:
-        parser = form_parser(self.content_type or "", self._form_limits())
+        parser = form_parser(self.content_type or "", self._limits.form)
         if parser is None:
             return _EMPTY_FORM
+        body = self._content
+        body.need()
         try:
-            return read_form_sync(self._content.blocks(), parser)
+            return read_form_sync(body.blocks(), parser)
         except FormError as error:
             raise _refused(error) from error
 
@@ -543,7 +566,7 @@ class Request(Connection):
 
     @property
     def _is_form(self) -> bool:
-        return self.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data")
+        return self.mimetype in (URLENCODED, "multipart/form-data")
 
     want_form_data_parsed = property(lambda self: self._is_form, doc="Whether the body is a form.")
 
@@ -562,14 +585,20 @@ class Request(Connection):
 
     def close(self) -> None:
         """Close the files of this request."""
-        body, form = self._body, self._form
+        body, files = self._body, self._files
         if body is not None:
             body.close()
-        if form is not None and form.files:
-            for uploads in form.files.listvalues():
+        if files:
+            for uploads in files.listvalues():
                 for upload in uploads:
                     with suppress(OSError):  # what a full disk did not take is thrown away anyway
                         upload.close()
+
+
+async def _after(reading: Awaitable[Any], read: Callable[..., Soon[T]], *how: Any) -> T:
+    """Return what *read* does when the *reading* that it waits for is over."""
+    await reading
+    return cast(T, read(*how))
 
 
 _FORM_KEYS = {"max_memory": "MAX_FORM_MEMORY_SIZE", "max_parts": "MAX_FORM_PARTS"}

@@ -67,39 +67,23 @@ class Inbox(Turn):
 
     __slots__ = ("_begun", "_emptied", "_kept", "_receive", "complete", "left")
 
-    def __init__(self, receive: Receive) -> None:
-        # PERF: what Turn does, without a call.
-        self.taken = False
-        self._waiting = None
+    def __init__(self, receive: Receive, begun: Rest[Message] | None = None) -> None:
+        super().__init__()
         self._receive = receive
-        self._begun: Rest[Message] | None = None
-        self._kept: deque[Message] | None = None
+        self._begun = begun
+        self._kept: deque[Message] = deque()
         self._emptied: asyncio.Event | None = None
         self.complete = False
         """Whether the last piece of the body was taken."""
         self.left = False
         """Whether the client has left."""
 
-    def at_once(self) -> Message | None:
-        """Return the next message if it is there; ``None``: :meth:`take` it, before anything else.
-
-        What was begun here goes on there.
-        """
-        if self.taken or self._kept or self.left:
-            return None
-        steps = self._receive().__await__()
-        try:
-            future = steps.send(None)
-        except StopIteration as there:
-            message: Message = there.value
-        else:
-            self._begun = Rest(steps, future, None)
-            return None
+    def put_back(self, message: Message) -> None:
+        """Keep the *message* that somebody else received, to be taken before all others."""
         if message["type"] == "http.disconnect":
             self.left = True
-        elif not message.get("more_body", False):
-            self.complete = True
-        return message
+        else:
+            self._kept.appendleft(message)
 
     async def take(self) -> Message:
         """Return the next message; of a client that has left, that it has, again and again."""
@@ -129,8 +113,8 @@ class Inbox(Turn):
 
     async def until_disconnect(self) -> Message:
         """Wait until the client leaves. A little of a body that nobody reads is kept."""
-        if self._kept is None or self._emptied is None:
-            self._kept, self._emptied = deque(), asyncio.Event()
+        if self._emptied is None:
+            self._emptied = asyncio.Event()
         while True:
             if sum(len(message.get("body", b"")) for message in self._kept) > _AHEAD:
                 self._emptied.clear()

@@ -202,6 +202,51 @@ async def test_a_client_that_leaves_in_the_middle_is_no_end_of_the_body():
     assert not body.is_here
 
 
+async def test_a_client_that_has_left_is_no_end_of_a_body_that_came_not_at_all():
+    body = body_of(left=True)
+
+    for _ in range(2):
+        with pytest.raises(ClientDisconnected):
+            await body.read()
+    assert await body.inbox.until_disconnect() == {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize(
+    ("pieces", "taken"),
+    [((b"tea",), b"tea"), ((b"",), b""), ((b"te", b"a"), None), ((b"x" * 2 * MEGABYTE,), None)],
+    ids=["small", "empty", "in two pieces", "large"],
+)
+async def test_at_once_a_body_is_taken_as_a_whole_or_not_at_all(pieces, taken):
+    body = body_of(*pieces)
+
+    assert body.at_once() == taken
+    assert body.complete == (taken is not None)
+    assert body.at_once() is None
+
+    left = b"" if taken is not None else b"".join(pieces)
+    assert b"".join([chunk async for chunk in body.chunks()]) == left
+    assert body.complete
+
+
+async def test_what_at_once_left_is_not_lost_to_whoever_waits_that_the_client_leaves():
+    body = body_of(b"te", b"a", left=True)
+    assert body.at_once() is None
+
+    await body.inbox.until_disconnect()
+
+    assert [await body.next_chunk(), await body.next_chunk()] == [b"te", b"a"]
+
+
+async def test_receive_may_return_anything_that_can_be_awaited():
+    future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+    future.set_result({"type": "http.request", "body": b"tea"})
+    body = Body(lambda: future, 0, LIMITS)
+
+    await body.read()
+
+    assert body.data() == b"tea"
+
+
 async def test_a_body_that_stops_is_not_waited_for_longer_than_is_allowed():
     body = body_of(body_timeout=0.01)
 

@@ -40,7 +40,7 @@ class Arriving:
     @property
     def complete(self) -> bool:
         """Whether nothing comes any more."""
-        return self._body.inbox.complete or self.failure is not None
+        return self._body.complete or self.failure is not None
 
     async def take(self) -> bytes:
         """Return the next piece; ``b""`` at the end.
