@@ -76,7 +76,7 @@ class Body(Turn):
 
     def __init__(self, receive: Receive, announced: int, limits: BodyLimits) -> None:
         self.taken = False
-        self._waiting = None
+        self.waiting = None
         self.limits = limits
         """How it has to come. Others may be set while it arrives."""
         self.is_here = False

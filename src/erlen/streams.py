@@ -30,21 +30,22 @@ class Turn:
     """Lets one task at a time do something: a lock that costs nothing while nobody waits.
 
     Whoever finds it ``taken`` has to :meth:`wait`; else it is taken by saying so. Each turn
-    ends with :meth:`end`, which hands it to who waited longest.
+    ends with :meth:`end`, which hands it to who waited longest; while nobody is ``waiting``,
+    also by saying so.
     """
 
-    __slots__ = ("_waiting", "taken")
+    __slots__ = ("taken", "waiting")
 
     def __init__(self) -> None:
         self.taken = False
-        self._waiting: deque[asyncio.Future[None]] | None = None
+        self.waiting: deque[asyncio.Future[None]] | None = None
 
     async def wait(self) -> None:
         """Wait for the turn, and have it."""
-        if self._waiting is None:
-            self._waiting = deque()
+        if self.waiting is None:
+            self.waiting = deque()
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(asked)
+        self.waiting.append(asked)
         try:
             await asked
         except asyncio.CancelledError:
@@ -54,8 +55,8 @@ class Turn:
 
     def end(self) -> None:
         """Give the turn up."""
-        while self._waiting:
-            asked = self._waiting.popleft()
+        while self.waiting:
+            asked = self.waiting.popleft()
             if not asked.done():
                 asked.set_result(None)
                 return

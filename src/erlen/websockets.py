@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, ClassVar, NoReturn, cast
 
@@ -193,32 +193,47 @@ class WebSocket(Connection):
     def _disconnect(self) -> WebSocketDisconnect:
         return WebSocketDisconnect(self.close_code or 1006, self.close_reason or "")
 
-    async def receive(self) -> str | bytes:
-        """Return the next message, text or bytes.
+    def receive(self) -> Coroutine[Any, Any, str | bytes]:
+        """Return the next message, text or bytes, when it is awaited.
 
         :raises WebSocketDisconnect: when the websocket is closed, by either side, or because
             nothing came for :attr:`timeout` seconds: that closes it with 3008.
         """
-        if not self.accepted:
-            await self.accept()
-        turn = self._turn
-        if turn.taken:
-            await turn.wait()
-        turn.taken = True
+        return self._next()
+
+    async def _next(self, ending: type[Exception] | None = None) -> str | bytes:
+        """Return the next message; of a websocket that is closed, raise *ending* if it is given.
+
+        PERF: for ``receive`` and ``async for``, so that a message takes one coroutine of ours.
+        """
         try:
-            if self._kept:
-                message = self._kept.popleft()
-            elif self.closed:
+            if not self.accepted:
+                await self.accept()
+            turn = self._turn
+            if turn.taken:
+                await turn.wait()
+            turn.taken = True
+            try:
+                if self._kept:
+                    message = self._kept.popleft()
+                elif self.closed:
+                    raise self._disconnect()
+                elif self.timeout is None:
+                    message = await self._receive()
+                else:
+                    message = await self._next_in_time(self.timeout)
+            finally:
+                if turn.waiting:
+                    turn.end()
+                else:
+                    turn.taken = False
+            if message["type"] == "websocket.disconnect":
+                self._note_disconnect(message)
                 raise self._disconnect()
-            elif self.timeout is None:
-                message = await self._receive()
-            else:
-                message = await self._next_in_time(self.timeout)
-        finally:
-            turn.end()
-        if message["type"] == "websocket.disconnect":
-            self._note_disconnect(message)
-            raise self._disconnect()
+        except WebSocketDisconnect:
+            if ending is None:
+                raise
+            raise ending from None
         text = message.get("text")
         data: str | bytes = text if text is not None else message.get("bytes") or b""
         if websocket_received.receivers:
@@ -254,7 +269,8 @@ class WebSocket(Connection):
             await self.accept()
         if self.closed:
             raise self._disconnect()
-        message = _to_send(data)
+        kind = data.__class__
+        message = {"type": "websocket.send", "text": data} if kind is str else _to_send(data)
         try:  # PERF: as _tell does, without another coroutine for each message
             await self._send(message)
         except (OSError, RuntimeError) as error:
@@ -286,13 +302,17 @@ class WebSocket(Connection):
         with suppress(WebSocketDisconnect):
             await self._tell({"type": "websocket.close", "code": code, "reason": reason})
 
-    async def __aiter__(self) -> AsyncIterator[str | bytes]:
-        while True:
-            try:
-                message = await self.receive()
-            except WebSocketDisconnect:
-                return
-            yield message
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self if type(self).receive is WebSocket.receive else self._received()
+
+    def __anext__(self) -> Coroutine[Any, Any, str | bytes]:
+        return self._next(StopAsyncIteration)
+
+    async def _received(self) -> AsyncIterator[str | bytes]:
+        """Yield the messages as a subclass receives them."""
+        with suppress(WebSocketDisconnect):
+            while True:
+                yield await self.receive()
 
 
 async def broadcast(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,6 +19,9 @@ import erlen
 
 BUDGET = 12
 """The calls that a plain GET may cost."""
+
+BUDGET_OF_A_MESSAGE = 4
+"""The calls that receiving and sending a message of a websocket may cost."""
 
 BUDGETS = {
     "json": 8,
@@ -58,14 +62,15 @@ def get(path: str, **changes: Any) -> dict[str, Any]:
 
 
 async def calls_of(
-    app: erlen.Erlen, path: str, body: bytes = b"", **changes: Any
+    app: erlen.Erlen, path: str, body: bytes = b"", *, coming: Iterable[Any] = (), **changes: Any
 ) -> tuple[list[str], list[Any]]:
     """Return the framework's functions that serving *path* calls, and the messages sent."""
     calls: list[str] = []
     sent: list[Any] = []
+    messages = iter(coming or [{"type": "http.request", "body": body, "more_body": False}])
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+    async def receive() -> Any:
+        return next(messages)
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -231,6 +236,29 @@ async def test_a_path_that_is_missing_stays_within_its_budget():
 
     assert sent[0]["status"] == 404
     assert len(calls) <= BUDGETS["missing"], "\n".join(calls)
+
+
+async def test_a_message_of_a_websocket_stays_within_its_budget():
+    app = erlen.Erlen(__name__)
+
+    @app.websocket("/echo")
+    async def echo():
+        async for message in erlen.websocket:
+            await erlen.websocket.send(message)
+
+    _, few, many = [len(await calls_of_echo(app, count)) for count in (1, 10, 110)]
+
+    assert (many - few) / 100 <= BUDGET_OF_A_MESSAGE
+
+
+async def calls_of_echo(app: erlen.Erlen, count: int) -> list[str]:
+    """Return the calls that a websocket takes which is asked for *count* echoes."""
+    message = {"type": "websocket.receive", "text": "hello"}
+    coming = [{"type": "websocket.connect"}, *[message] * count, {"type": "websocket.disconnect"}]
+
+    calls, sent = await calls_of(app, "/echo", coming=coming, type="websocket", scheme="ws")
+    assert len(sent) == count + 1
+    return calls
 
 
 async def test_a_plain_get_leaves_nothing_behind():

@@ -145,3 +145,29 @@ async def test_unless_told_otherwise_a_slow_peer_is_waited_for_one_second():
     assert len(await broadcast({asleep()}, "x")) == 1
 
     assert asyncio.get_running_loop().time() - began > 0.9
+
+
+class Shouting(WebSocket):
+    """A websocket that changes what it receives."""
+
+    async def receive(self):
+        return (await super().receive()).upper()
+
+
+async def test_a_loop_goes_through_the_receive_of_a_subclass():
+    coming = [{"type": "websocket.receive", "text": "hello"}, {"type": "websocket.disconnect"}]
+    scope = {"type": "websocket", "headers": []}
+    peers = [kind(scope, messages(coming), messages(())) for kind in (WebSocket, Shouting)]
+    for peer in peers:
+        peer.accepted = True
+
+    assert [[text async for text in peer] for peer in peers] == [["hello"], ["HELLO"]]
+
+
+def messages(coming):
+    left = iter(coming)
+
+    async def receive():
+        return next(left)
+
+    return receive
