@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import tempfile
+from asyncio import CancelledError
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
-    Generator,
     Iterator,
 )
 from contextlib import suppress
@@ -21,7 +21,7 @@ from .concurrency import to_thread, wait_for
 from .errors import ContextError
 from .exceptions import ClientDisconnected, RequestEntityTooLarge, RequestTimeout
 from .streams import Inbox, Turn
-from .timeouts import Rest
+from .timeouts import Alarm, Rest
 from .typing import Message, Receive
 
 __all__ = ["Body", "BodyLimits", "BodyStream", "on_loop_thread"]
@@ -59,6 +59,7 @@ class Body(Turn):
 
     __slots__ = (
         "_again",
+        "_alarm",
         "_announced",
         "_file",
         "_inbox",
@@ -87,6 +88,7 @@ class Body(Turn):
         self._inbox: Inbox | None = None
         self._was_one = False  # message, which was taken
         self._announced = announced
+        self._alarm: Alarm | None = None
         self._waited = 0.0  # seconds
         self._silence = 0.0  # seconds since the last piece
         self._parts: list[bytes] | None = None
@@ -142,7 +144,7 @@ class Body(Turn):
         except StopIteration as there:
             message: Message = there.value
         else:
-            self._inbox = Inbox(self._receive, Rest(steps, future, None))
+            self._inbox = Inbox(self._receive, Rest(steps, future))
             return None
         if message["type"] == "http.request" and not message.get("more_body", False):
             piece: bytes = message.get("body", b"")
@@ -235,33 +237,32 @@ class Body(Turn):
 
         :raises HTTPException: 413, 408 or 400.
         """
+        if self._inbox is None and (piece := self.at_once()):
+            return piece
         self.check()
         inbox = self.inbox
         while not inbox.complete:
-            # PERF: most bodies are there when they are asked for: no timer, and nothing to
-            # hold one, before receive has to wait.
-            steps = inbox.take().__await__()
-            try:
-                future = steps.send(None)
-            except StopIteration as there:
-                message = there.value
+            patience = self._patience()
+            if patience is None:
+                message = await inbox.take()
             else:
-                message = await self._wait_for(steps, future)
+                alarm = self._alarm = self._alarm or Alarm()
+                alarm.set(patience)
+                try:
+                    message = await inbox.take()
+                except CancelledError:
+                    if alarm.is_over:
+                        raise RequestTimeout(self._why_too_late(patience)) from None
+                    raise
+                finally:
+                    waited = alarm.off()
+                    self._waited += waited
+                    self._silence += waited
+                    if inbox.complete:
+                        alarm.close()
             if piece := self._piece_of(message):
                 return piece
         return b""
-
-    async def _wait_for(self, steps: Generator[Any, Any, Message], future: Any) -> Message:
-        patience = self._patience()
-        arriving = Rest(steps, future, patience)
-        try:
-            return await arriving
-        except TimeoutError:
-            raise RequestTimeout(self._why_too_late(patience)) from None
-        finally:
-            if patience is not None:
-                self._waited += arriving.waited
-                self._silence += arriving.waited
 
     def _patience(self) -> float | None:
         """Return how many seconds the next piece has to arrive; ``None``: all it wants.

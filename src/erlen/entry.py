@@ -29,13 +29,12 @@ from .exceptions import (
 )
 from .forwarding import forward
 from .hosts import same_origin
-from .inflight import current_task
 from .lifespan import run_lifespan
 from .logs import printable
 from .pipeline import Handler, Pipelines
 from .proxies import current
 from .results import Foreign
-from .timeouts import Within
+from .timeouts import Within, current_task
 from .typing import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Others", "entrance", "guard", "serve", "unguarded"]

@@ -10,16 +10,14 @@ while a thread works for it.
 from __future__ import annotations
 
 import asyncio
-import sys
 import weakref
 from asyncio import AbstractEventLoop, Task
-from collections.abc import Callable
 from contextvars import Context as Variables
 from typing import Any, TypeAlias, cast
 
 from .context import Context
 
-__all__ = ["InFlight", "current_task"]
+__all__ = ["InFlight"]
 
 Served: TypeAlias = Context[Any]
 
@@ -30,14 +28,6 @@ _CLOSING = 0.05
 """Seconds between two looks when everything is to end."""
 _TIDYING = 1.0
 """Seconds in which what is ended tidies up, before it is cancelled wherever it is."""
-
-current_task: Callable[[AbstractEventLoop], Task[Any] | None]
-if sys.version_info >= (3, 12):
-    current_task = asyncio.current_task
-else:
-    # PERF: what asyncio.current_task asks, which is written in Python up to 3.11: 26 ns
-    # instead of 130 (timeit).
-    current_task = cast(Any, asyncio.tasks)._current_tasks.get
 
 
 class InFlight:

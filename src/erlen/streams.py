@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, cast
 
 from .concurrency import to_thread
-from .timeouts import Rest
+from .timeouts import Rest, current_task
 from .typing import Message, Receive, Scope
 
 __all__ = [
@@ -104,7 +104,10 @@ class Inbox(Turn):
                         self.complete = True
                     return message
             finally:
-                self.end()
+                if self._waiting:
+                    self.end()
+                else:  # PERF: what it does, without a call
+                    self.taken = False
         message = self._kept.popleft()
         if not self._kept and self._emptied is not None:
             self._emptied.set()
@@ -158,7 +161,7 @@ class Departure:
     def __init__(self, receive: Receive) -> None:
         self.noticed = False
         loop = asyncio.get_running_loop()
-        task: Any = asyncio.current_task(loop)
+        task: Any = current_task(loop)
         self._task, self._before = task, task.cancelling()
         self._watcher: Any = loop.call_soon(self._begin, receive)
 
