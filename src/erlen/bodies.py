@@ -14,6 +14,7 @@ from collections.abc import (
     Iterator,
 )
 from contextlib import suppress
+from functools import partial
 from types import CoroutineType
 from typing import IO, Any, Protocol, cast
 
@@ -208,6 +209,12 @@ class Body(Turn):
         while chunk := await self.next_chunk():
             yield chunk
 
+    def reader(self) -> Callable[[], Awaitable[bytes]]:
+        """Begin what :meth:`chunks` does: return what gives the next piece, ``b""`` at the end."""
+        if self.is_here or self._parts or self._spool is not None:
+            return partial(anext, self.chunks(), b"")
+        return self.next_chunk
+
     def check(self) -> None:
         """Refuse what is too long: what was received counts, and what was announced.
 
@@ -337,6 +344,11 @@ class Body(Turn):
             return _waited_for(self.chunks())
         self.need()
         return _there_already(self.blocks())
+
+    def reader_in_thread(self, *, arriving: bool) -> Callable[[], Callable[[], Awaitable[bytes]]]:
+        """Return what :meth:`reader` is, for what never suspends; if *arriving*, while it arrives."""
+        chunks = self.chunks_in_thread(arriving=arriving)
+        return lambda: partial(anext, chunks, b"")
 
     # -- what was read ---------------------------------------------------------------------
 

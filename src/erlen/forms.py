@@ -256,7 +256,11 @@ class _Multipart(FormParser):
         return self._backlog
 
     def feed(self, chunk: bytes) -> None:
-        for event in self._splitter.feed(chunk):
+        splitter = self._splitter
+        if splitter.is_content(chunk):
+            self._take(chunk)
+            return
+        for event in splitter.feed(chunk):
             if isinstance(event, bytes):
                 self._take(event)
             elif event is None:

@@ -23,7 +23,7 @@ __all__ = ["Part", "Parts", "SyncPart", "headers_of"]
 class _Reading:
     """What both faces of a part share."""
 
-    __slots__ = ("_parts", "_rest", "filename", "headers", "name", "was_passed_over")
+    __slots__ = ("_parts", "_rest", "filename", "headers", "is_over", "name", "was_passed_over")
 
     name: str
     """The name of the form's input."""
@@ -35,6 +35,8 @@ class _Reading:
     def __init__(self, head: PartHead, parts: Parts) -> None:
         self.name, self.filename, pairs = head
         self.headers = headers_of(pairs)
+        self.is_over = False
+        """Whether all of it has come."""
         self.was_passed_over = False
         """Whether the next part was asked for before this one was read to its end."""
         self._parts = parts
@@ -58,7 +60,13 @@ class _Reading:
                 " each part before the next one."
             )
         rest, self._rest = self._rest, b""
-        return rest or await self._parts.piece_of(self)
+        if rest or self.is_over:
+            return rest
+        piece = cast("bytes | None", await self._parts.event())
+        if piece is None:
+            self.is_over = True
+            return b""
+        return piece
 
     async def _read(self, size: int) -> bytes:
         pieces: list[bytes] = []
@@ -123,19 +131,20 @@ _NO_MORE: Any = object()
 class Parts:
     """The parts of a body, one after another; what was not read of one is passed over.
 
-    *chunks* is the body, of which no piece is empty. *refuse* makes the error that is raised of
-    one that is about the form.
+    *begin* returns, when the first part is asked for, what gives the next piece of the body each
+    time, ``b""`` at its end. *refuse* makes the error that is raised of one that is about the form.
     """
 
-    __slots__ = ("_chunks", "_events", "_failure", "_open", "_refuse", "_splitter")
+    __slots__ = ("_begin", "_events", "_failure", "_next_chunk", "_open", "_refuse", "_splitter")
 
     def __init__(
         self,
-        chunks: AsyncIterator[bytes],
+        begin: Callable[[], Callable[[], Awaitable[bytes]]],
         splitter: Splitter,
         refuse: Callable[[FormError], Exception],
     ) -> None:
-        self._chunks = chunks
+        self._begin = begin
+        self._next_chunk: Callable[[], Awaitable[bytes]] | None = None
         self._splitter = splitter
         self._refuse = refuse
         self._events: Iterator[PartHead | bytes | None] = iter(())
@@ -165,38 +174,35 @@ class Parts:
             return part
 
     async def _next_part(self) -> Part | None:
-        if self._open is not None:
-            self._open.was_passed_over = True
-        while self._open is not None:
-            await self.piece_of(self._open)
-        event = await self._event()
+        part = self._open
+        if part is not None and not part.is_over:
+            part.was_passed_over = True
+            while not part.is_over:
+                part.is_over = await self.event() is None
+        event = await self.event()
         if event is _NO_MORE:
             return None
         self._open = part = Part(cast("PartHead", event), self)
         return part
 
-    async def piece_of(self, part: _Reading) -> bytes:
-        """Return the next piece of *part*, which is ``b""`` when it is over."""
-        if part is not self._open:
-            return b""
-        event = await self._event()
-        if event is None:
-            self._open = None
-            return b""
-        return cast(bytes, event)
-
-    async def _event(self) -> PartHead | bytes | None:
+    async def event(self) -> PartHead | bytes | None:
+        """Return what comes next, as a :class:`~erlen.splitter.Splitter` says it."""
         if self._failure is not None:
             raise self._failure
         try:
             while True:
                 for event in self._events:
                     return event
-                chunk = await anext(self._chunks, b"")
+                if self._next_chunk is None:
+                    self._next_chunk = self._begin()
+                chunk = await self._next_chunk()
+                splitter = self._splitter
                 if not chunk:
-                    self._splitter.finish()
+                    splitter.finish()
                     return cast(None, _NO_MORE)
-                self._events = self._splitter.feed(chunk)
+                if splitter.is_content(chunk):
+                    return chunk
+                self._events = splitter.feed(chunk)
         except FormError as error:
             self._failure = self._refuse(error)
             raise self._failure from error

@@ -378,14 +378,14 @@ class Request(Connection):
 
         splitter = Splitter(self.content_type or "", self._limits.form)
         body = self._content
-        chunks = body.chunks() if on_loop() else body.chunks_in_thread(arriving=self.stream_body)
+        begin = body.reader if on_loop() else body.reader_in_thread(arriving=self.stream_body)
         if not body.is_here:
             if self._fields is not None or self._form_failure is not None:
                 raise RuntimeError("The parts of this form are gone: the form was read before.")
             self._form_failure = RuntimeError(
                 "The form is gone: request.parts() was called, and its parts are read once."
             )
-        return Parts(chunks, splitter, _refused)
+        return Parts(begin, splitter, _refused)
 
     # -- reading, on the loop --------------------------------------------------------------
 

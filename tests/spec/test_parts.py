@@ -306,11 +306,13 @@ async def test_the_parts_of_a_client_that_leaves_end_the_view():
 
 
 async def test_parts_know_nothing_of_requests():
-    async def chunks():
-        yield BODY
+    chunks = iter((BODY, b""))
+
+    async def next_chunk():
+        return next(chunks)
 
     splitter = Splitter("multipart/form-data; boundary=xx", FormLimits())
-    names = [part.name async for part in Parts(chunks(), splitter, lambda error: error)]
+    names = [part.name async for part in Parts(lambda: next_chunk, splitter, lambda error: error)]
 
     assert names == ["title", "file", "file"]
 
