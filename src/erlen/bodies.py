@@ -346,7 +346,7 @@ class Body(Turn):
         return _there_already(self.blocks())
 
     def reader_in_thread(self, *, arriving: bool) -> Callable[[], Callable[[], Awaitable[bytes]]]:
-        """Return what :meth:`reader` is, for what never suspends; if *arriving*, while it arrives."""
+        """Return what :meth:`reader` is, but nothing ever suspends; if *arriving*, at once."""
         chunks = self.chunks_in_thread(arriving=arriving)
         return lambda: partial(anext, chunks, b"")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from asyncio import AbstractEventLoop, Task
+from asyncio import AbstractEventLoop
 from contextvars import Context as Variables
 from typing import Any, TypeAlias, cast
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from .formlimits import BrokenForm, FormLimits, FormTooLarge, PartHead, check_limit
 
@@ -107,7 +107,10 @@ class Splitter:
 
         PERF: so it is with nearly all that comes of a large file, and needs no parser.
         """
-        if not self._in_file or cast("_Parser", self._parser)._buffer:
+        parser = self._parser
+        if not self._in_file or parser is None:
+            return False
+        if parser._buffer:  # pyright: ignore[reportPrivateUsage] - the library's, as _Parser is
             return False
         delimiter = self._delimiter
         if delimiter in chunk:

@@ -317,6 +317,40 @@ async def test_parts_know_nothing_of_requests():
     assert names == ["title", "file", "file"]
 
 
+@pytest.mark.parametrize(
+    "tail", [b"\r", b"\r\n", b"\r\n--x", b"\n--xx", b"\r\r\n-", b"\r\n--xy--", b""]
+)
+async def test_content_that_begins_like_a_boundary_stays_content(tail):
+    head = b'--xx\r\nContent-Disposition: form-data; name="a"; filename="f"\r\n\r\n'
+    content = [b"1" + tail, b"2" + tail, b"3" * 100 + tail, b"4"]
+    end = b"\r\n--xx--"
+    for cut in range(len(end)):
+        pieces = [head, *content[:-1], content[-1] + end[:cut], end[cut:], b""]
+        splitter = Splitter("multipart/form-data; boundary=xx", FormLimits())
+        waiting = iter(pieces)
+
+        async def next_chunk(waiting=waiting):
+            return next(waiting)
+
+        parts = Parts(lambda: next_chunk, splitter, lambda error: error)
+        assert [await part.read() async for part in parts] == [b"".join(content)]
+
+
+async def test_a_body_that_was_read_before_its_first_part_has_all_its_parts():
+    app = Erlen(__name__)
+
+    @app.post("/")
+    async def upload():
+        parts = request.parts()
+        data = await request.get_data()
+        return {"size": len(data), "names": [part.name async for part in parts]}
+
+    async with app.test_client() as client:
+        response = await client.post("/", data=BODY, headers={"content-type": TYPE[1].decode()})
+
+    assert response.json == {"size": len(BODY), "names": ["title", "file", "file"]}
+
+
 @pytest.mark.parametrize(("colour", "options"), COLOURS)
 async def test_an_upload_in_parts_may_be_cancelled_anywhere(colour, options, caplog):
     async def cancel_at(number):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from erlen.timeouts import Within
+from erlen.timeouts import Alarm, Within
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
@@ -123,3 +123,85 @@ async def test_what_answers_a_cancel_with_a_value_was_in_time():
             return "anyway"
 
     assert await Within(stubborn(), 0.01) == "anyway"
+
+
+async def ended_by(alarm: Alarm, seconds: float, waiting: Any) -> bool:
+    """Say whether *alarm* ended the wait."""
+    alarm.set(seconds)
+    try:
+        await waiting
+    except asyncio.CancelledError:
+        if not alarm.is_over:
+            raise
+        return True
+    finally:
+        alarm.off()
+    return False
+
+
+def test_one_timer_serves_all_the_waits_of_an_alarm():
+    async def wait():
+        alarm = Alarm()
+        return [await ended_by(alarm, 10, asyncio.sleep(0)) for _ in range(100)]
+
+    with asyncio.Runner(loop_factory=CountingLoop) as runner:
+        assert not any(runner.run(wait()))
+        assert runner.get_loop().timers == 1
+
+
+async def test_an_alarm_is_put_off_while_others_wait_in_time():
+    alarm = Alarm()
+    for _ in range(20):
+        assert not await ended_by(alarm, 5, asyncio.sleep(0.001))
+
+    assert await ended_by(alarm, 0.01, asyncio.Event().wait())
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_an_alarm_waits_as_long_as_the_last_wait_may_take():
+    alarm = Alarm()
+    assert not await ended_by(alarm, 0.01, asyncio.sleep(0))
+    assert not await ended_by(alarm, 10, asyncio.sleep(0.05))
+
+    assert await ended_by(alarm, 0, asyncio.Event().wait())
+
+
+async def test_an_alarm_disturbs_nobody_between_two_waits():
+    alarm = Alarm()
+    assert not await ended_by(alarm, 0.01, asyncio.sleep(0))
+
+    await asyncio.sleep(0.05)
+
+    assert not await ended_by(alarm, 10, asyncio.sleep(0.01))
+
+
+async def test_who_is_cancelled_when_the_alarm_goes_off_stays_cancelled():
+    async def wait():
+        asyncio.get_running_loop().call_soon(task.cancel)
+        await ended_by(Alarm(), 0, asyncio.Event().wait())
+
+    task = asyncio.create_task(wait())
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_what_answers_the_cancel_of_an_alarm_with_a_value_was_in_time():
+    async def stubborn():
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    assert not await ended_by(Alarm(), 0.01, stubborn())
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_an_alarm_that_is_closed_leaves_no_timer():
+    alarm = Alarm()
+    alarm.set(10)
+    alarm.off()
+    timer = alarm._timer
+
+    alarm.close()
+
+    assert timer.cancelled()
+    assert alarm._timer is None
