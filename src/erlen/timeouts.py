@@ -135,7 +135,7 @@ class Rest(Generic[T]):
                 except BaseException as error:
                     future = steps.throw(error)
                 else:
-                    return (yield from steps)
+                    future = steps.send(None)
         except StopIteration as stop:
             value: T = stop.value
             return value
