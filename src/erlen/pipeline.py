@@ -15,7 +15,7 @@ from .exceptions import HTTPException
 from .flow import Flow, FlowApp, blueprint_of
 from .registry import Inline, Rule
 from .responses import BODILESS, Response
-from .results import Foreign, Plain
+from .results import Foreign
 from .signals import (
     appcontext_popped,
     appcontext_pushed,
@@ -101,9 +101,7 @@ class Pipelines:
         full = _served(flow, _with_params(view))
         if not inspect.iscoroutinefunction(view) or flow.starts or flow.tears:
             return full
-        if flow.before or flow.after:
-            return _hooked(flow, view, self._app.results.response_class, full)
-        return _bare(flow, self._app, view, full)
+        return _direct(flow, self._app, view, full)
 
     def miss(self, *, websocket: bool = False) -> Handler:
         """Return the handler of what no rule matches: hooks, then the kept error."""
@@ -199,95 +197,27 @@ def _served(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) -> 
     return served
 
 
-def _bare(
+def _direct(
     flow: Flow, app: PipelineApp, view: Callable[..., Awaitable[Any]], full: Handler
 ) -> Handler:
-    """Compile the pipeline of an ``async def`` view that nothing surrounds.
+    """Compile the pipeline of an ``async def`` view with before and after hooks at most.
 
     PERF: it does for a plain GET what ``_served`` does, in a few Python calls instead of a
     dozen (tests/architecture/test_call_budget.py). Whatever is unusual goes the long way.
     """
-    convert = None if app.converts_itself else app.results.convert
-    plain = {} if app.converts_itself else app.results.plain()
+    before, after = tuple(flow.before), tuple(flow.after)
+    results, convert = app.results, flow.convert
+    plain = {} if convert is None else results.plain()
+    kind = results.response_class
+    sent_here = kind if kind.__call__ is Response.__call__ else None
 
-    async def bare(context: Context[Any]) -> None:
-        scope, send = context.scope, context.send
-        if any(_LISTENERS) or "erlen.keep" in scope:
-            return await full(context)
-        failure: BaseException | None = None
-        response: Response | None = None
-        answer: Plain | None = None
-        try:
-            try:
-                context.stage = "view"
-                params = context.params
-                value: Any = await (view(**params) if params else view())
-                context.stage = None
-                lay_out = plain.get(value.__class__)
-                if lay_out is not None and not context.untidy:
-                    answer = lay_out(value)
-                else:
-                    made = (convert or context.app.make_response)(value)
-                    if made.stream is not None and not made.head_first:
-                        context.stage = "first piece"
-                        await made.prime()
-                        context.stage = None
-                    response = made
-            except Exception as error:
-                response = await flow.rescue(context, error)
-            else:
-                if response is not None and context.untidy:
-                    try:
-                        response = await flow.finish(context, response)
-                    except Exception as error:
-                        response = await flow.fail(context, error)
-            if answer is not None:
-                headers, body = answer
-                scope["erlen.sent"] = "http.response.start"
-                if scope["method"] == "HEAD":
-                    body = b""
-                try:
-                    await send({"type": "http.response.start", "status": 200, "headers": headers})
-                    await send({"type": "http.response.body", "body": body})
-                except OSError:
-                    if not tells_departure(scope):
-                        raise
-            else:
-                await flow.send(context, cast(Response, response))
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            if context.untidy or failure is not None:
-                if not flow.nothing_to_tear_down(context):
-                    await flow.teardown(context, failure)
-            elif context.connection is not None:
-                context.connection.close()
-        return None
-
-    return bare
-
-
-def _hooked(
-    flow: Flow,
-    view: Callable[..., Awaitable[Any]],
-    response_class: type[Response],
-    full: Handler,
-) -> Handler:
-    """Compile the pipeline of an ``async def`` view that has before and after hooks alone.
-
-    PERF: as in ``_bare``, one function instead of four around each other
-    (tests/architecture/test_call_budget.py). Whatever is unusual goes the long way.
-    """
-    before, after, convert = tuple(flow.before), tuple(flow.after), flow.convert
-    sent_here = response_class if response_class.__call__ is Response.__call__ else None
-
-    async def hooked(context: Context[Any]) -> None:
+    async def direct(context: Context[Any]) -> None:
         scope, send = context.scope, context.send
         if any(_LISTENERS) or "erlen.keep" in scope:
             return await full(context)
         failure: BaseException | None = None
         response: Any = None
+        laid_out: Any = None
         try:
             try:
                 try:
@@ -299,42 +229,52 @@ def _hooked(
                         context.stage = "view"
                         params = context.params
                         value = await (view(**params) if params else view())
-                    response = (convert or context.app.make_response)(value)
-                    if response.stream is not None and not response.head_first:
-                        context.stage = "first piece"
-                        await response.prime()
+                    lay_out = plain.get(value.__class__)
+                    if lay_out is not None:
+                        laid_out = lay_out(value)
+                        if after or context.untidy:  # somebody looks at the response
+                            response = results.response(laid_out)
+                    else:
+                        response = (convert or context.app.make_response)(value)
+                        if response.stream is not None and not response.head_first:
+                            context.stage = "first piece"
+                            await response.prime()
                     context.stage = None
                 except Exception as error:
                     context.stage = None
                     response = await flow.recover(context, error)
-                if context.untidy or response.stream is not None:
-                    response = await flow.finish(context, response)
-                else:
-                    for step, hook in after:
-                        changed = await step(response)
-                        if changed is not response:
-                            response = await flow.replaced(context, response, changed, hook)
-                    if context.untidy:
-                        await flow.conclude(context, response)
+                if response is not None:
+                    if context.untidy or response.stream is not None:
+                        response = await flow.finish(context, response)
+                    else:
+                        for step, hook in after:
+                            changed = await step(response)
+                            if changed is not response:
+                                response = await flow.replaced(context, response, changed, hook)
+                        if context.untidy:
+                            await flow.conclude(context, response)
             except Exception as error:
                 await flow.discard(context, response)
                 response = await flow.fail(context, error)
-            if (
+            if response is None:
+                status, (headers, body) = 200, laid_out
+            elif (
                 response.__class__ is sent_here
                 and response.stream is response.background is response.callbacks is None
                 and response.status_code not in BODILESS
             ):
-                scope["erlen.sent"] = start = "http.response.start"
-                status, headers = response.status_code, response.raw_headers
-                body = response.body if scope["method"] != "HEAD" else b""
-                try:
-                    await send({"type": start, "status": status, "headers": headers})
-                    await send({"type": "http.response.body", "body": body})
-                except OSError:
-                    if not tells_departure(scope):
-                        raise
+                status, headers, body = response.status_code, response.raw_headers, response.body
             else:
-                await flow.send(context, response)
+                return await flow.send(context, response)
+            scope["erlen.sent"] = start = "http.response.start"
+            if scope["method"] == "HEAD":
+                body = b""
+            try:
+                await send({"type": start, "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
+            except OSError:
+                if not tells_departure(scope):
+                    raise
         except BaseException as error:
             failure = error
             if "erlen.sent" not in scope:
@@ -348,7 +288,7 @@ def _hooked(
                 context.connection.close()
         return None
 
-    return hooked
+    return direct
 
 
 def _missed(flow: Flow, full: Handler) -> Handler:

@@ -103,6 +103,15 @@ class Results:
             and not (self.json.answers and converter == self._from_json)
         }
 
+    def response(self, laid_out: Plain) -> Response:
+        """Return the 200 that one of :meth:`plain` has laid out."""
+        response = Response.__new__(self.response_class)
+        response.status_code = 200
+        response.raw_headers, response.body = laid_out
+        # PERF: what is read of every response; a default on the class takes five times longer.
+        response.stream = response.background = response.callbacks = None
+        return response
+
     def convert(self, value: Any) -> Response:
         """Return the response for *value*.
 
@@ -116,14 +125,14 @@ class Results:
     def _from_text(self, text: Any) -> Response:
         if not self.lean:
             return self.response_class(text)
-        return self._response(*self._text(text))
+        return self.response(self._text(text))
 
     def _from_json(self, value: Any) -> Response:
         if self.json.answers:
             return self._from_starlette(self.json.response(value))
         if not self.lean:
             return self.response_class(self.json.render(value), content_type=self.json.mimetype)
-        return self._response(*self._json(value))
+        return self.response(self._json(value))
 
     def _text(self, text: str) -> Plain:
         body = text.encode()
@@ -134,15 +143,6 @@ class Results:
         text = provider.render(value)
         body = text if isinstance(text, bytes) else text.encode()
         return [(b"content-type", provider.mimetype.encode()), content_length(len(body))], body
-
-    def _response(self, headers: RawHeaders, body: bytes) -> Response:
-        response = Response.__new__(self.response_class)
-        response.status_code = 200
-        response.raw_headers = headers
-        response.body = body
-        # PERF: what is read of every response; a default on the class takes five times longer.
-        response.stream = response.background = response.callbacks = None
-        return response
 
     def _from_tuple(self, value: tuple[Any, ...]) -> Response:
         status = headers = None

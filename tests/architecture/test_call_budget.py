@@ -17,7 +17,7 @@ import starlette
 
 import erlen
 
-BUDGET = 12
+BUDGET = 6
 """The calls that a plain GET may cost."""
 
 BUDGET_OF_A_MESSAGE = 4
@@ -31,10 +31,10 @@ BUDGETS = {
     "cookie": 16,
     "json body": 30,
     "form": 27,
-    "hooks": 9,
-    "missing": 45,
-    "error handler": 15,
-    "session": 48,
+    "hooks": 7,
+    "missing": 43,
+    "error handler": 13,
+    "session": 44,
 }
 """The calls that a request of each kind may cost."""
 
