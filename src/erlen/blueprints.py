@@ -82,11 +82,6 @@ class Registration(NamedTuple):
         self.app.add_rule(moved)
 
 
-class _Child(NamedTuple):
-    blueprint: Blueprint
-    options: dict[str, Any]
-
-
 @lacks(BLUEPRINT)
 class Blueprint(Registrar):
     """A group of views with a name, usually a URL prefix, and its own hooks and handlers.
@@ -137,7 +132,7 @@ class Blueprint(Registrar):
         self.app_registry = Registry()
         self.app_hooks: list[tuple[str, Callable[..., Any]]] = []
         self.deferred_functions: list[Callable[[Registration], Any]] = []
-        self.children: list[_Child] = []
+        self.children: list[tuple[Blueprint, dict[str, Any]]] = []
         self.registered_on: str | None = None
         said = {"errors": errors, "owns_prefix": owns_prefix}
         self.registry.options[""] = {key: value for key, value in said.items() if value}
@@ -196,7 +191,7 @@ class Blueprint(Registrar):
         refuse_non_blueprint(blueprint)
         if blueprint is self:
             raise SetupValueError("Cannot register a blueprint on itself")
-        self.children.append(_Child(blueprint, options))
+        self.children.append((blueprint, options))
 
     @setupmethod
     def record(self, function: Callable[[Registration], Any]) -> None:
@@ -345,8 +340,8 @@ def include(
     blueprint.registered_on = getattr(app, "name", "an app")
     for function in blueprint.deferred_functions:
         function(registration)
-    for child in blueprint.children:
-        include(app, child.blueprint, child.options, parent=registration)
+    for child, its_options in blueprint.children:
+        include(app, child, its_options, parent=registration)
 
 
 def _take_prefix(app: BlueprintApp, registration: Registration) -> None:

@@ -38,7 +38,7 @@ __all__ = ["Connection", "Limits", "session_of"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Limits:
     """What a client may send, and what it is read with. Sizes in bytes, times in seconds."""
 

@@ -26,8 +26,11 @@ __all__ = [
 
 _SAFE_IN_PATH = "!$&'()*+,/:;=@"
 _UNSAFE_IN_PATH = pattern(rf"[^a-zA-Z0-9\-._~%{re.escape(_SAFE_IN_PATH)}]")
-# A slash that a regular expression lets through; "[^/" is one that it does not.
-_SLASH = re.compile(r"(?<!\[\^)/")
+
+
+def _crosses_slashes(regex: str) -> bool:
+    """Say whether *regex* lets a slash through; the one in ``[^/`` is none that it does."""
+    return regex.count("/") > regex.count("[^/")
 
 
 class ValidationError(ValueError):
@@ -51,7 +54,7 @@ class BaseConverter:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if "regex" in vars(cls) and "part_isolating" not in vars(cls):
-            cls.part_isolating = not _SLASH.search(cls.regex)
+            cls.part_isolating = not _crosses_slashes(cls.regex)
 
     def __init__(self, map: Any, *args: Any, **kwargs: Any) -> None:
         self.map = map
@@ -76,7 +79,7 @@ class BaseConverter:
     @property
     def isolated(self) -> bool:
         """Whether this one stays between two slashes, also if its ``regex`` was made for it."""
-        return self.part_isolating and not ("regex" in vars(self) and _SLASH.search(self.regex))
+        return self.part_isolating and not ("regex" in vars(self) and _crosses_slashes(self.regex))
 
     @property
     def shortcut(self) -> Callable[[str], Any] | None:

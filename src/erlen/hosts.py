@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from .patterns import pattern
+
 __all__ = ["host_is_trusted", "host_is_valid", "same_origin", "split_port"]
 
 # RFC 3986, 3.2.2: a name, an IPv4 address, or an IPv6 address in brackets; then a port.
-_HOST = re.compile(
+_HOST = pattern(
     r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.-])?)"
     r"(?::(?P<port>[0-9]{1,5}))?\Z"
 )
@@ -35,8 +36,8 @@ def split_port(host: str) -> tuple[str, int | None]:
 def host_is_trusted(host: str, trusted: Iterable[str]) -> bool:
     """Say whether *host* is in *trusted*; ``.example.com`` stands for every subdomain too."""
     name, _ = split_port(host)
-    for pattern in trusted:
-        wanted, _ = split_port(pattern)
+    for name_or_end in trusted:
+        wanted, _ = split_port(name_or_end)
         if wanted.startswith("."):
             if name == wanted[1:] or name.endswith(wanted):
                 return True

@@ -30,8 +30,8 @@ __all__ = [
 ]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_VALUE_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL = pattern(r"[\x00-\x1f\x7f]")
+_VALUE_CONTROL = pattern(r"[\x00-\x08\x0a-\x1f\x7f]")
 _QUOTED = pattern(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPED = pattern(r"\\(.)", re.DOTALL)
 _EXTENDED = pattern(r"([^*]+)(\*[0-9]{1,4})?(\*)?")

@@ -12,10 +12,11 @@ import re
 import sys
 from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from copy import copy
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
+from .patterns import pattern
 from .rules import Pattern, Segment, Weight
 
 __all__ = [
@@ -44,23 +45,34 @@ SOCKET: Final = None
 _NOTHING = Segment("")
 _TEXT, _DIGITS, _REGEX, _TAIL = range(4)
 _NUMBER, _PLAIN, _ANYTHING = "(?P<v0>[0-9]+)", "(?P<v0>[^/]+)", "(?P<v0>[^/].*?)"
-_LENGTHS = re.compile(r"\(\?P<v0>\[\^/\]\{([0-9]+),([0-9]*)\}\)")
+_LENGTHS = pattern(r"\(\?P<v0>\[\^/\]\{([0-9]+),([0-9]*)\}\)")
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Target(Generic[T]):
     """What a path leads to."""
 
-    answer: T
-    converters: tuple[tuple[int, str, Callable[[str], Any] | None], ...] = ()
-    """Position, name and conversion of each variable; ``None`` where the text is the value."""
-    defaults: dict[str, Any] = field(default_factory=dict[str, Any])
-    better: tuple[T, ...] = ()
-    """What has a better URL for some of the values."""
-    detour: bool = False
-    """Whether it may not be answered at this URL, for that or another reason."""
-    slash: bool = False
-    """Whether the path lacks the slash that it should end in."""
+    __slots__ = ("answer", "better", "converters", "defaults", "detour", "slash")
+
+    def __init__(
+        self,
+        answer: T,
+        converters: tuple[tuple[int, str, Callable[[str], Any] | None], ...] = (),
+        defaults: dict[str, Any] | None = None,
+        better: tuple[T, ...] = (),
+        *,
+        detour: bool = False,
+        slash: bool = False,
+    ) -> None:
+        self.answer = answer
+        self.converters = converters
+        """Position, name and conversion of each variable; ``None`` where the text is the value."""
+        self.defaults = defaults or {}
+        self.better = better
+        """What has a better URL for some of the values."""
+        self.detour = detour
+        """Whether it may not be answered at this URL, for that or another reason."""
+        self.slash = slash
+        """Whether the path lacks the slash that it should end in."""
 
     def convert(self, texts: tuple[str, ...]) -> dict[str, Any]:
         """Return the values of all variables and the defaults.
@@ -193,7 +205,10 @@ class Trie(Generic[T]):
         end = node.follow(final)
         _fill(end.table, keys, target)
         if pattern.branch:
-            short = replace(target, detour=True, slash=True) if strict else target
+            short = target
+            if strict:
+                short = copy(target)
+                short.detour = short.slash = True
             before = node.follow(final, slashless=True) if final.tail else node
             _fill(before.otherwise, keys, short)
         elif not strict and not final.tail:

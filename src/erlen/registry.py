@@ -194,7 +194,6 @@ class Prefix(NamedTuple):
         return here and self.path.match(path) is not None
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Registry:
     """Everything that decorators of one app or blueprint wrote down.
 
@@ -202,22 +201,23 @@ class Registry:
     the app or the blueprint itself.
     """
 
-    rules: list[Rule] = field(default_factory=list[Rule])
-    views: dict[str, View] = field(default_factory=dict[str, View])
-    hooks: dict[str, dict[str, list[Hook]]] = field(
-        default_factory=lambda: {kind: defaultdict(list) for kind in HOOK_KINDS}
-    )
-    error_handlers: dict[str, dict[int | None, dict[type[Exception], ErrorHandler]]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(dict))
-    )
-    template: dict[str, dict[str, Any]] = field(
-        default_factory=lambda: {"filters": {}, "tests": {}, "globals": {}}
-    )
-    """What templates may use beside Jinja's own, by kind and name."""
-    options: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
-    """What a blueprint says of all its views, by scope: ``errors``, ``owns_prefix``."""
-    prefixes: list[Prefix] = field(default_factory=list[Prefix])
-    """URL prefixes below which the options of a scope count where no rule matches."""
+    __slots__ = ("error_handlers", "hooks", "options", "prefixes", "rules", "template", "views")
+
+    def __init__(self) -> None:
+        self.rules: list[Rule] = []
+        self.views: dict[str, View] = {}
+        self.hooks: dict[str, dict[str, list[Hook]]] = {
+            kind: defaultdict(list) for kind in HOOK_KINDS
+        }
+        self.error_handlers: dict[str, dict[int | None, dict[type[Exception], ErrorHandler]]] = (
+            defaultdict(lambda: defaultdict(dict))
+        )
+        self.template: dict[str, dict[str, Any]] = {"filters": {}, "tests": {}, "globals": {}}
+        """What templates may use beside Jinja's own, by kind and name."""
+        self.options: dict[str, Mapping[str, Any]] = {}
+        """What a blueprint says of all its views, by scope: ``errors``, ``owns_prefix``."""
+        self.prefixes: list[Prefix] = []
+        """URL prefixes below which the options of a scope count where no rule matches."""
 
     def refuse_other_view(self, endpoint: str, view: View, rule: str) -> None:
         """Refuse *view* under a name that is taken; the same view may have several rules.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
+from copy import copy
 from functools import cached_property, partial, wraps
 from itertools import takewhile
 from typing import Any, Literal, Protocol
@@ -332,7 +332,8 @@ class Index:
         better = tuple(_better(route, self.endpoints[route.name]))
         target = _target(route, domain, better if settings.redirect_defaults else ())
         if isinstance(route, RuleRoute) and route.options_twin is not None:
-            twin = replace(target, answer=route.options_twin)
+            twin = copy(target)
+            twin.answer = route.options_twin
             trie.add(route.pattern, ("OPTIONS",), twin, strict=route.strict_slashes)
         trie.add(route.pattern, route.keys, target, strict=route.strict_slashes)
 
@@ -392,7 +393,7 @@ def _target(
         for at, one in enumerate(variables)
     )
     detour = bool(better) or rule.redirect_to is not None
-    return Target(route, converters, dict(rule.defaults), better, detour)
+    return Target(route, converters, dict(rule.defaults), better, detour=detour)
 
 
 def _fixed(value: Any, converter: BaseConverter, text: str) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import re
 import secrets
 import string
 from collections.abc import Iterable
@@ -30,7 +29,7 @@ _DEVICES = frozenset(
     {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
     | {f"{port}{digit}" for port in ("COM", "LPT") for digit in "123456789\xb9\xb2\xb3"}
 )
-_NEVER_IN_A_PATH = re.compile(r"[\x00\\:]")
+_NEVER_IN_A_PATH = pattern(r"[\x00\\:]")
 _NOT_IN_A_FILENAME = pattern(r"[^A-Za-z0-9_.-]")
 _LONGEST_FILENAME = 255
 _LONGEST_SUFFIX = 16

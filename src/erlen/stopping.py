@@ -10,7 +10,6 @@ import signal
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -20,14 +19,16 @@ SERVER = "erlen.server"
 """Where a server puts its :class:`Arrangement` into the state of the lifespan."""
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Arrangement:
     """What a server and the app it serves agree on, without knowing each other."""
 
-    grace: float | None = None
-    """Seconds that open requests have; ``None`` leaves it to the app, which says it here."""
-    begin_drain: Callable[[], None] | None = None
-    """What the server calls when it stops without a signal; ``None``: the app knows none."""
+    __slots__ = ("begin_drain", "grace")
+
+    def __init__(self, grace: float | None = None) -> None:
+        self.grace = grace
+        """Seconds that open requests have; ``None`` leaves it to the app, which says it here."""
+        self.begin_drain: Callable[[], None] | None = None
+        """What the server calls when it stops without a signal; ``None``: the app knows none."""
 
 
 @contextmanager
