@@ -104,7 +104,7 @@ class Inbox(Turn):
                         self.complete = True
                     return message
             finally:
-                if self._waiting:
+                if self.waiting:
                     self.end()
                 else:  # PERF: what it does, without a call
                     self.taken = False
