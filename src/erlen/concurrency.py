@@ -102,19 +102,18 @@ class Pending(Generic[T]):
     """A value that has to be awaited, and says so when it is used without ``await``.
 
     *start* makes it of *args*, or a coroutine that does; nothing runs, and nothing warns,
-    before the ``await``. *advice* is what to write where ``await`` in front of it is not the
-    answer.
+    before the ``await``. Where ``await`` in front of it is not the answer, a subclass has
+    another *_advice*.
     """
 
-    __slots__ = ("__advice", "__name", "__start")
+    __slots__ = ("__name", "__start")
 
-    def __init__(
-        self, name: str, start: Callable[..., Soon[T]], *args: Any, advice: str = ""
-    ) -> None:
+    _advice = ""
+
+    def __init__(self, name: str, start: Callable[..., Soon[T]], *args: Any) -> None:
         self.__name = name
         # PERF: together, because __getattr__ makes every look at an attribute a slow one.
         self.__start = start, args
-        self.__advice = advice
 
     def __await__(self) -> Generator[Any, Any, T]:
         start, args = self.__start
@@ -137,8 +136,8 @@ class Pending(Generic[T]):
             file = frame.f_code.co_filename.replace("\\", "/").rsplit("/", 1)[-1]
             where = f" (async def, {file}:{frame.f_lineno})"
         call = self.__name
-        if self.__advice:
-            raise TypeError(f"{call}{where.replace('async def, ', '')} {self.__advice}")
+        if self._advice:
+            raise TypeError(f"{call}{where.replace('async def, ', '')} {self._advice}")
         variable = call.split("(")[0].rsplit(".", 1)[-1].removeprefix("get_")
         raise TypeError(f"{call} must be awaited here{where}: {variable} = await {call}")
 

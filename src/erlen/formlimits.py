@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 __all__ = ["BrokenForm", "FormError", "FormLimits", "FormTooLarge", "PartHead", "check_limit"]
 
 
-class FormLimits(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FormLimits:
     """How much a form may send; files count in ``max_parts`` only.
 
     The length of the whole body is not a matter of forms: it is checked before they see it.

@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 from typing import IO, NamedTuple
 
 from .concurrency import to_thread
-from .datastructures import ImmutableMultiDict, parse_query
+from .datastructures import ImmutableMultiDict, TooManyItems, parse_query
 from .exceptions import FileNotSent
 from .formlimits import BrokenForm, FormError, FormLimits, FormTooLarge, PartHead, check_limit
 from .parts import headers_of
@@ -176,13 +176,11 @@ def urlencoded_fields(sent: bytes, limits: FormLimits) -> ImmutableMultiDict[str
 
     :raises FormTooLarge: if a limit is passed.
     """
-    size, items = len(sent), sent.count(b"&") + 1
-    memory, parts = limits.max_memory, limits.max_parts
-    if memory is not None and size > memory:
-        raise FormTooLarge("max_memory", limit=memory, size=size)
-    if parts is not None and items > parts:
-        raise FormTooLarge("max_parts", limit=parts, size=items)
-    return parse_query(sent, max_items=None)
+    check_limit("max_memory", limits.max_memory, len(sent))
+    try:
+        return parse_query(sent, max_items=limits.max_parts)
+    except TooManyItems as error:
+        raise FormTooLarge("max_parts", limit=error.limit, size=error.count) from None
 
 
 class _Part:

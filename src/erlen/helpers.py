@@ -151,8 +151,14 @@ class Unawaited(Pending[Response]):
 
     __slots__ = ("_value",)
 
+    _advice = (
+        "was given what an async def view returned, and nobody has awaited that: there is no"
+        " response yet. A decorator for views of both colours changes it in @after_this_request;"
+        " one for async def views is async def itself: response = make_response(await view(...))"
+    )
+
     def __init__(self, value: Any, start: Callable[[], Coroutine[Any, Any, Response]]) -> None:
-        super().__init__("make_response(...)", start, advice=_AFTERWARDS)
+        super().__init__("make_response(...)", start)
         self._value = value
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -164,13 +170,6 @@ class Unawaited(Pending[Response]):
         if not name.startswith("_"):
             self.__getattr__(name)
         super().__setattr__(name, value)
-
-
-_AFTERWARDS = (
-    "was given what an async def view returned, and nobody has awaited that: there is no response"
-    " yet. A decorator for views of both colours changes it in @after_this_request; one for async"
-    " def views is async def itself: response = make_response(await view(...))"
-)
 
 
 def jsonify(*args: Any, **kwargs: Any) -> Response:

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from inspect import getattr_static
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from starlette.requests import Request as StarletteRequest
 
@@ -58,6 +58,21 @@ T = TypeVar("T")
 
 _EMPTY_FORM = Form(ImmutableMultiDict(), ImmutableMultiDict())
 _UNREAD = object()
+_OF_BODY = frozenset({b"content-type", b"content-length"})
+
+
+class _Kinds(dict[bytes | None, tuple[str | None, str]]):
+    """Content types as text, and the media types that they name, by what a header says."""
+
+    def __missing__(self, sent: bytes) -> tuple[str, str]:
+        text = sent.decode("latin-1")
+        told = text, text.partition(";")[0].strip().lower()
+        if len(self) < 100 and len(text) < 100 and "boundary" not in text:
+            self[sent] = told
+        return told
+
+
+_KINDS = _Kinds({None: (None, "")})
 
 
 class Limit(Generic[T]):
@@ -84,6 +99,10 @@ def _with(limits: Limits, name: str, value: Any) -> Limits:
     return replace(limits, **{name: value})
 
 
+def _fixed_limits(fixed: list[str], request: Request) -> Limits:
+    return replace(request.limits, **{name: getattr(request, name) for name in fixed})
+
+
 @lacks(REQUEST)
 class Request(Connection):
     """An HTTP request. In ``async def`` code the body is awaited: ``await request.form``.
@@ -107,24 +126,27 @@ class Request(Connection):
 
     # PERF: most requests have no body, so what becomes of it has its defaults here.
     stream_body: bool = False
-    _sent: tuple[str | None, bytes | None, bool] | None = None
+    _sent: tuple[str | None, str, bytes | None, bool] | None = None
     _body: Body | None = None
     _fields: ImmutableMultiDict[str, str] | None = None
     _files: ImmutableMultiDict[str, UploadFile] = NO_FILES
     _form_failure: Exception | None = None
     _json: Any = _UNREAD
 
-    _fixed: ClassVar[tuple[str, ...]] = ()
-    """The limits that a subclass has attributes of its own for."""
+    _limits: Limits = vars(Connection)["limits"]
+    """The limits of now, with those that a subclass has attributes of its own for."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         refuse_overrides(cls, REQUEST)
-        cls._fixed = tuple(
+        fixed = [
             name
             for name, value in vars(Request).items()
             if isinstance(value, Limit) and getattr_static(cls, name) is not value
-        )
+        ]
+        if fixed:
+            # PERF: that no class has any costs nothing, when requests are served.
+            cls._limits = cast(Limits, property(partial(_fixed_limits, fixed)))
 
     # -- the line and the headers ----------------------------------------------------------
 
@@ -142,8 +164,7 @@ class Request(Connection):
     @property
     def mimetype(self) -> str:
         """The type of the body in lower case, without parameters; ``""`` if it has none."""
-        kind = (self._sent or self._announced())[0]
-        return "" if kind is None else kind.partition(";")[0].strip().lower()
+        return (self._sent or self._announced())[1]
 
     @property
     def mimetype_params(self) -> dict[str, str]:
@@ -153,7 +174,7 @@ class Request(Connection):
     @property
     def content_length(self) -> int | None:
         """The length of the body as the client announced it; ``None`` if it did not."""
-        length = (self._sent or self._announced())[1]
+        length = (self._sent or self._announced())[2]
         if length is None or not length.isdigit() or len(length) > 18:
             return None
         return int(length)
@@ -161,7 +182,7 @@ class Request(Connection):
     @property
     def has_body(self) -> bool:
         """Whether the client announced a body."""
-        _, length, in_chunks = self._sent or self._announced()
+        _, _, length, in_chunks = self._sent or self._announced()
         return in_chunks or length not in (None, b"0")
 
     @property
@@ -169,24 +190,25 @@ class Request(Connection):
         """Whether all of the body was received, or the client announced none."""
         return not self.has_body if self._body is None else self._body.complete
 
-    def _announced(self) -> tuple[str | None, bytes | None, bool]:
-        """Find what the headers say of the body: type, length, whether it has an encoding."""
-        # PERF: one look for all three. Each by itself takes as long, and the type is asked for
-        # again and again.
-        kind: str | None = None
+    def _announced(self) -> tuple[str | None, str, bytes | None, bool]:
+        """Find what the headers say of the body: type, its name, length, if it is in chunks."""
+        # PERF: one look for all of it, which is asked for again and again.
+        kind: bytes | None = None
         length: bytes | None = None
         in_chunks = False
-        for name, value in self.scope.get("headers", ()):
-            size = len(name)
-            if size == 12:
-                if kind is None and name.lower() == b"content-type":
-                    kind = value.decode("latin-1")
-            elif size == 14:
-                if length is None and name.lower() == b"content-length":
-                    length = value
-            elif size == 17 and name.lower() == b"transfer-encoding":
-                in_chunks = True
-        self._sent = sent = kind, length, in_chunks
+        headers = self.scope.get("headers", ())
+        for name, value in headers:
+            if name in _OF_BODY:
+                if name == b"content-length":
+                    length = length or value
+                else:
+                    kind = kind or value
+        if not kind or not length or length == b"0":
+            # A server may hand on names as they were sent, and not every length is known.
+            found = {name.lower(): value for name, value in reversed(headers)}
+            kind, length = found.get(b"content-type"), found.get(b"content-length")
+            in_chunks = b"transfer-encoding" in found
+        self._sent = sent = *_KINDS[kind], length, in_chunks
         return sent
 
     @property
@@ -399,18 +421,10 @@ class Request(Connection):
         body = self._body
         if body is None:
             # In one step: a thread and the loop may want it at the same time.
-            made = Body(self._receive, self.content_length or 0, self.limits)
+            made = Body(self._receive, self.content_length or 0, self._limits)
             body = self.__dict__.setdefault("_body", made)
-        if self._fixed:
-            body.limits = self._limits
+        body.limits = self._limits
         return body
-
-    @property
-    def _limits(self) -> Limits:
-        """The limits of now, with those that a subclass has attributes of its own for."""
-        if not self._fixed:
-            return self.limits
-        return replace(self.limits, **{name: getattr(self, name) for name in self._fixed})
 
     async def prefetch(self, *, spool: bool = True) -> None:
         """Read the whole body, into memory or, if it is large and *spool* is true, a file.

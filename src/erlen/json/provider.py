@@ -366,7 +366,7 @@ def _text_of(s: str | bytes) -> str:
                 s.encode()
             text = s
         else:
-            text = str(s, "utf-8")
+            text = s.decode() if s.__class__ is bytes else str(s, "utf-8")
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise InvalidJSON(
