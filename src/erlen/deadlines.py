@@ -60,7 +60,7 @@ async def thread_in_time(
     sending: Task[None] | None = None
 
     async def send_refusal() -> None:
-        response = flow.error_response(context, _too_late(context, seconds))
+        response = flow.error_handlers.error_response(context, _too_late(context, seconds))
         context.scope["erlen.sent"] = "http.response.start"
         await response(context.scope, context.receive, context.send)
 

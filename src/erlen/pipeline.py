@@ -12,8 +12,8 @@ from .context import Context
 from .deadlines import in_time
 from .errors import SetupError
 from .exceptions import HTTPException
-from .flow import Flow, FlowApp, blueprint_of
-from .registry import Inline, Rule
+from .flow import Flow, FlowApp
+from .registry import Inline, Rule, blueprint_of
 from .responses import BODILESS, Response
 from .results import Foreign
 from .signals import (

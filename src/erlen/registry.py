@@ -21,6 +21,7 @@ __all__ = [
     "RuleFactory",
     "Subdomain",
     "Submount",
+    "blueprint_of",
     "scopes_of",
 ]
 
@@ -163,6 +164,11 @@ class Inline:
 
     def __repr__(self) -> str:
         return f"Inline({self.function!r})"
+
+
+def blueprint_of(endpoint: str | None) -> str:
+    """Return the dotted name of the blueprint that *endpoint* is in, ``""`` for the app."""
+    return endpoint.rpartition(".")[0] if endpoint else ""
 
 
 def scopes_of(endpoint: str | None) -> list[str]:

@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("requests", "websockets", "files", "results", "sessions", "routes"),
     ("context", "registrar", "routing", "signatures"),
     ("binding", "blueprints", "templating", "urls", "static", "inflight"),
+    ("errorhandlers",),
     ("flow", "lifespan"),
     ("deadlines",),
     ("threads",),

@@ -10,6 +10,7 @@ import jinja2
 from jinja2 import BaseLoader, Template, TemplateNotFound
 
 from ..proxies import current
+from ..registry import blueprint_of
 
 __all__ = ["DispatchingLoader", "TemplateOwner"]
 
@@ -111,7 +112,7 @@ def _where(loader: BaseLoader) -> str:
 
 def _advice() -> list[str]:
     context = current.get()
-    blueprint = (context.endpoint or "").rpartition(".")[0] if context is not None else ""
+    blueprint = blueprint_of(context.endpoint) if context is not None else ""
     if not blueprint:
         return []
     return [
