@@ -199,13 +199,10 @@ class WebSocket(Connection):
         :raises WebSocketDisconnect: when the websocket is closed, by either side, or because
             nothing came for :attr:`timeout` seconds: that closes it with 3008.
         """
-        return self._next()
+        return self.__anext__(None)
 
-    async def _next(self, ending: type[Exception] | None = None) -> str | bytes:
-        """Return the next message; of a websocket that is closed, raise *ending* if it is given.
-
-        PERF: for ``receive`` and ``async for``, so that a message takes one coroutine of ours.
-        """
+    # PERF: written once for both, so that a message takes one coroutine of ours.
+    async def __anext__(self, ending: type[Exception] | None = StopAsyncIteration) -> str | bytes:
         try:
             if not self.accepted:
                 await self.accept()
@@ -304,9 +301,6 @@ class WebSocket(Connection):
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self if type(self).receive is WebSocket.receive else self._received()
-
-    def __anext__(self) -> Coroutine[Any, Any, str | bytes]:
-        return self._next(StopAsyncIteration)
 
     async def _received(self) -> AsyncIterator[str | bytes]:
         """Yield the messages as a subclass receives them."""

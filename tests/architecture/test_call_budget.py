@@ -20,7 +20,7 @@ import erlen
 BUDGET = 6
 """The calls that a plain GET may cost."""
 
-BUDGET_OF_A_MESSAGE = 4
+BUDGET_OF_A_MESSAGE = 3
 """The calls that receiving and sending a message of a websocket may cost."""
 
 BUDGETS = {
