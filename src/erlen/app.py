@@ -30,7 +30,7 @@ from .entry import Others, entrance, guard, serve, unguarded
 from .errors import SetupAssertionError, SetupValueError
 from .exceptions import Aborter, BadHost, HTTPException, InternalServerError
 from .forwarding import Hops
-from .hosts import host_is_trusted, host_is_valid
+from .hosts import HOST_NAMES, host_is_trusted, host_is_valid
 from .inflight import InFlight
 from .json import DefaultJSONProvider, JSONProvider
 from .lifespan import Serving, Tasks, serving
@@ -158,7 +158,8 @@ class App(Registrar, Starlette):
         self._jinja_env: Environment | None = None
         self.frozen = False
         self._served = False
-        self._good_hosts: set[bytes] = set()
+        self.good_hosts: set[bytes] = set()
+        """Hosts that requests came for and that are fine, up to a thousand."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -629,7 +630,7 @@ class App(Registrar, Starlette):
         """Compile anew before the next request, because the configuration changed."""
         self.frozen = False
         self._limits = None
-        self._good_hosts.clear()
+        self.good_hosts.clear()
         self.json.forget()
         if key == "SERVER_NAME":
             self.router.server_name = self.config["SERVER_NAME"]
@@ -694,12 +695,11 @@ class App(Registrar, Starlette):
         """Return the 400 for a Host header that is malformed, doubled or not ours."""
         host: bytes | None = None
         for name, value in headers:
-            # A server may hand on names as they were sent.
-            if len(name) == 4 and name.lower() == b"host":
+            if name in HOST_NAMES:
                 if host is not None:
                     return BadHost("The request has more than one Host header.")
                 host = value
-        if host in self._good_hosts or host is None:
+        if host in self.good_hosts or host is None:
             return None
         text = host.decode("latin-1")
         if not host_is_valid(text):
@@ -707,8 +707,8 @@ class App(Registrar, Starlette):
         trusted = self.config["TRUSTED_HOSTS"]
         if trusted and not host_is_trusted(text, trusted):
             return BadHost(f"The host {text!r} is not served here.")
-        if len(self._good_hosts) < 1000:
-            self._good_hosts.add(host)
+        if len(self.good_hosts) < 1000:
+            self.good_hosts.add(host)
         return None
 
     def serving(self) -> AbstractAsyncContextManager[dict[str, Any]]:

@@ -28,7 +28,7 @@ from .exceptions import (
     error_response,
 )
 from .forwarding import forward
-from .hosts import same_origin
+from .hosts import HOST_NAMES, same_origin
 from .lifespan import run_lifespan
 from .logs import printable
 from .pipeline import Handler, Pipelines
@@ -115,14 +115,23 @@ async def serve(
             return await _serve_other(app, kind, scope, receive, send)
         if not app.frozen:
             app.begin()
-        headers = scope.get("headers")
-        if app.hops is not None or "app_root_path" in scope or type(headers) is not list:
-            headers = _prepare(app, scope)
+        raw = scope.get("headers")
+        if app.hops is not None or "app_root_path" in scope or type(raw) is not list:
+            _prepare(app, scope)
         router = app.router
         route: Any
         params: dict[str, Any]
         route, params, failure = router.resolve(scope)
-        error = app.look_at_host(headers)
+        error: HTTPException | None = None
+        host: bytes | None = None
+        good_hosts = app.good_hosts
+        for name, value in scope["headers"]:
+            if name in HOST_NAMES:
+                # PERF: most requests have one, and one that was looked at before.
+                if host is not None or value not in good_hosts:
+                    error = app.look_at_host(scope["headers"])
+                    break
+                host = value
         if kind == "websocket" and error is None:
             error = _look_at_origin(app, scope)
         if error is not None:
@@ -190,8 +199,8 @@ async def unguarded(scope: Scope, receive: Receive, send: Send) -> None:
     await serve(scope["app"], scope, receive, send, inside=True, guarded=False)
 
 
-def _prepare(app: Any, scope: Scope) -> list[tuple[bytes, bytes]]:
-    """Make of an unusual *scope* a usual one; return its headers."""
+def _prepare(app: Any, scope: Scope) -> None:
+    """Make of an unusual *scope* a usual one."""
     if app.hops is not None:
         forward(scope, app.hops)
     if "app_root_path" in scope:
@@ -200,7 +209,6 @@ def _prepare(app: Any, scope: Scope) -> list[tuple[bytes, bytes]]:
     if type(scope.get("headers")) is not list:
         # Any iterable will do, and it is read again.
         scope["headers"] = list(scope.get("headers") or ())
-    return cast("list[tuple[bytes, bytes]]", scope["headers"])
 
 
 async def _serve_other(app: Any, kind: str, scope: Scope, receive: Receive, send: Send) -> None:

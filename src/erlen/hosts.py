@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import product
 from urllib.parse import urlsplit
 
 from .patterns import pattern
 
-__all__ = ["host_is_trusted", "host_is_valid", "same_origin", "split_port"]
+__all__ = ["HOST_NAMES", "host_is_trusted", "host_is_valid", "same_origin", "split_port"]
+
+HOST_NAMES = frozenset(map(bytes, product(*zip(b"host", b"HOST", strict=True))))
+"""The name of the Host header in any case: a server may hand on names as they were sent."""
 
 # RFC 3986, 3.2.2: a name, an IPv4 address, or an IPv6 address in brackets; then a port.
 _HOST = pattern(

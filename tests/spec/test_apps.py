@@ -193,7 +193,7 @@ def test_the_size_of_the_list_of_good_hosts_has_an_end():
         host = b"h%d.example.test" % number
         assert app.look_at_host([(b"host", host)]) is None
 
-    assert len(app._good_hosts) == 1000
+    assert len(app.good_hosts) == 1000
     assert app.look_at_host([(b"host", b"evil.test")]).code == 400
 
 

@@ -171,6 +171,7 @@ async def test_a_malformed_host_is_a_400(host):
 
 async def test_two_hosts_are_a_400():
     assert await raw_get(echo_app(), [(b"host", b"a.com"), (b"host", b"b.com")]) == 400
+    assert await raw_get(echo_app(), [(b"host", b"a.com"), (b"HOST", b"a.com")]) == 400
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "[::1]:80", "under_score.com"])

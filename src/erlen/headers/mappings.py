@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
-from typing import Any, ClassVar, Self, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar, cast, overload
 
 from ..datastructures import MultiDict, pairs_of
 from ..http import dump_options_header, encode_header_name, encode_header_value
@@ -18,18 +17,21 @@ RawHeaders: TypeAlias = "list[tuple[bytes, bytes]]"
 Items: TypeAlias = "HeadersView | Mapping[str, Any] | Iterable[tuple[str, Any]]"
 """What headers are made from; lists, tuples and sets in a mapping are several values."""
 
-_FEW = 3
-_MOST_SEARCHED = 32
-
-
-@lru_cache(maxsize=512)
-def _wire(name: str) -> bytes:
-    """Return *name* as it stands in a message."""
-    return name.lower().encode("latin-1", "replace")
-
-
-_NAMES: dict[str, bytes] = {}
 _MOST_NAMES = 512
+
+
+class _Wire(dict[str, bytes]):
+    """Names as they stand in a message, by what code calls them."""
+
+    def __missing__(self, name: str) -> bytes:
+        wire = name.lower().encode("latin-1", "replace")
+        if len(self) < _MOST_NAMES:
+            self[name] = wire
+        return wire
+
+
+_WIRE = _Wire()
+_NAMES: dict[str, bytes] = {}
 
 
 def _checked_name(name: str) -> bytes:
@@ -54,7 +56,7 @@ class HeadersView:
     """The pairs as they stand in an ASGI message: bytes, names in lower case."""
 
     def __getitem__(self, name: str) -> str:
-        found = self._find(_wire(name))
+        found = self._find(_WIRE[name])
         if found is None:
             raise KeyError(name)
         return found.decode("latin-1")
@@ -73,7 +75,7 @@ class HeadersView:
         With *type* the value is converted; one that does not convert (``ValueError`` or
         ``TypeError``) counts as missing.
         """
-        found = self._find(_wire(name))
+        found = self._find(_WIRE[name])
         if found is None:
             return default
         value = found.decode("latin-1")
@@ -90,7 +92,7 @@ class HeadersView:
     def getlist(self, name: str, type: Callable[[str], T]) -> list[T]: ...
     def getlist(self, name: str, type: Callable[[str], Any] | None = None) -> list[Any]:
         """Return all values of *name* in their order; with *type* those that convert."""
-        values = self._all(_wire(name))
+        values = self._all(_WIRE[name])
         if type is None:
             return values
         converted: list[Any] = []
@@ -134,7 +136,7 @@ class HeadersView:
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
             return False
-        return self._find(_wire(name)) is not None
+        return self._find(_WIRE[name]) is not None
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return self.items()
@@ -170,22 +172,22 @@ class RequestHeaders(HeadersView):
     :meth:`getlist` both.
     """
 
-    __slots__ = ("_first", "_given", "_looks", "_raw")
+    __slots__ = ("_first", "_given", "_raw")
 
     def __init__(self, raw: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self._given = raw if isinstance(raw, list) else list(raw)
         self._first: dict[bytes, bytes] | None = None
-        self._looks = 0
+        self._raw: RawHeaders | None = None
 
     @property
     def raw(self) -> RawHeaders:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # it is read only
         """The pairs as they stand in an ASGI message: bytes, names in lower case."""
-        if self._first is None:
-            self._read()
-        return self._raw
+        if self._raw is None:
+            self._lower()
+        return cast(RawHeaders, self._raw)
 
     def __getitem__(self, name: str) -> str:
-        found = self._find(_wire(name))
+        found = self._find(_WIRE[name])
         if found is None:
             # FLASK: what the client did not send is the client's mistake, as in request.args.
             raise MultiDict.key_error(name)
@@ -193,12 +195,13 @@ class RequestHeaders(HeadersView):
 
     def getlist_raw(self, name: bytes) -> list[bytes]:
         """Return all values of *name*, which is in lower case, as they were sent."""
-        size = len(name)
-        found: list[bytes] = []
-        for key, value in self._given:
-            if len(key) == size and key.lower() == name:
-                found.append(value)
-        return found
+        found = self._find(name)
+        if found is None:
+            return []
+        first, given = self._first, self._given
+        if first is not None and len(first) == len(given):
+            return [found]
+        return [value for key, value in self.raw if key == name]
 
     def _all(self, wanted: bytes) -> list[str]:
         return [value.decode("latin-1") for value in self.getlist_raw(wanted)]
@@ -206,27 +209,29 @@ class RequestHeaders(HeadersView):
     def _find(self, wanted: bytes) -> bytes | None:
         first = self._first
         if first is None:
-            given = self._given
-            # PERF: most requests are asked for one or two headers. Finding one among eight takes
-            # 0.3 us; the dictionary pays with the fourth, or with more than any browser sends.
-            if self._looks < _FEW and len(given) <= _MOST_SEARCHED:
-                self._looks += 1
-                size = len(wanted)
-                for key, value in given:
-                    if len(key) == size and key.lower() == wanted:
-                        return value
-                return None
-            first = self._read()
-        return first.get(wanted)
+            first = dict(self._given)
+            if len(first) != len(self._given):
+                first = dict(reversed(self._given))
+            self._first = first
+        found = first.get(wanted)
+        if found is None and self._raw is None:
+            # PERF: the names are looked at when one is missing, once; most are found before.
+            if all(map(bytes.islower, first)):
+                self._raw = self._given
+            else:
+                found = self._lower().get(wanted)
+        return found
 
-    def _read(self) -> dict[bytes, bytes]:
-        raw = self._given
-        first = dict(reversed(raw))
-        if not all(map(bytes.islower, first)):
-            # ASGI asks for lower case; not everybody who calls an app keeps to it.
-            raw = [(key.lower(), value) for key, value in raw]
-            first = dict(reversed(raw))
-        self._raw, self._first = raw, first
+    def _lower(self) -> dict[bytes, bytes]:
+        """Let names in another case stand for those that are missing in lower case.
+
+        ASGI asks for lower case; not everybody who calls an app keeps to it.
+        """
+        sent = {name for name, _ in self._given}
+        pairs = [(name, name.lower(), value) for name, value in self._given]
+        raw = [(key, value) for name, key, value in pairs if name == key or key not in sent]
+        self._given = self._raw = raw
+        self._first = first = dict(reversed(raw))
         return first
 
 
@@ -306,7 +311,7 @@ class Headers(HeadersView):
 
     def remove(self, name: str) -> None:
         """Remove all values of *name*, if it has any."""
-        unwanted = _wire(name)
+        unwanted = _WIRE[name]
         # WHY: the list is shared with the response, so it is changed in place.
         self.raw[:] = [pair for pair in self.raw if pair[0] != unwanted]
 
