@@ -263,13 +263,13 @@ class Response(StarletteResponse):
             # PERF: what is done for each of a hundred pieces is most of what a stream costs: no
             # generator of ours in between, and bytes are known by their class.
             async for piece in chunks.pieces:
-                if departure.noticed:  # the generator took no notice of the cancel
-                    return
-                if type(piece) is not bytes:
+                if type(piece) is not departure.unchanged:
+                    if departure.noticed:  # the generator took no notice of the cancel
+                        return
                     piece = encode(piece)
                 if piece:
                     try:
-                        await send({"type": _BODY, "body": piece, "more_body": True})
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
                     except OSError as error:
                         raise Departed from error
             try:
@@ -298,13 +298,19 @@ class Response(StarletteResponse):
         if self.stream is None:
             return
         source, chunks = self.stream, self._chunks()
+        first = chunks.first()
         try:
-            first = await chunks.peek()
+            if not first:
+                async for piece in chunks.pieces:
+                    if first := encode(piece):
+                        break
         except BaseException:
             await self.aclose()
             raise
         if getattr(source, "exhausted", False):
             self._take_body(first)
+        else:
+            chunks.put_back(first)
 
     def _chunks(self) -> Chunks:
         stream = self.stream
@@ -326,9 +332,9 @@ class Response(StarletteResponse):
 
     async def aclose(self) -> None:
         """Close the stream and run what ``call_on_close`` was given; harmless when repeated."""
-        callbacks, self.callbacks = [self._close_stream, *(self.callbacks or ())], None
+        callbacks, self.callbacks = self.callbacks or (), None
         failures: list[BaseException] = []
-        for callback in callbacks:
+        for callback in (self._close_stream, *callbacks):
             try:
                 result = callback()
                 if hasattr(result, "__await__"):

@@ -71,8 +71,8 @@ class Results:
             tuple: self._from_tuple,
             bytes: response_class,
             bytearray: response_class,
-            GeneratorType: response_class,
-            AsyncGeneratorType: response_class,
+            GeneratorType: self._from_pieces,
+            AsyncGeneratorType: self._from_pieces,
             response_class: _itself,
         }
         # PERF: the usual response is laid out here, without its constructor (1 us less); a
@@ -126,6 +126,13 @@ class Results:
         if not self.lean:
             return self.response_class(text)
         return self.response(self._text(text))
+
+    def _from_pieces(self, pieces: Any) -> Response:
+        if not self.lean:
+            return self.response_class(pieces)
+        response = self.response(([_HTML], b""))
+        response.stream = pieces
+        return response
 
     def _from_json(self, value: Any) -> Response:
         if self.json.answers:

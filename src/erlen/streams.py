@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, cast
 
@@ -156,10 +156,13 @@ class Departure:
     that never does: the loop comes to the watch when the stream is over.
     """
 
-    __slots__ = ("_before", "_task", "_watcher", "noticed")
+    __slots__ = ("_before", "_task", "_watcher", "noticed", "unchanged")
 
     def __init__(self, receive: Receive) -> None:
         self.noticed = False
+        """Whether the client has left."""
+        self.unchanged: type[bytes] | None = bytes
+        """The class of the pieces that are sent as they are; none of a client that has left."""
         loop = asyncio.get_running_loop()
         task: Any = current_task(loop)
         self._task, self._before = task, task.cancelling()
@@ -174,7 +177,7 @@ class Departure:
                 pass
         except Exception:
             return  # WHY: a server that fails here fails again when the next piece is sent
-        self.noticed = True
+        self.noticed, self.unchanged = True, None
         self._task.cancel()
 
     def __enter__(self) -> Departure:
@@ -199,7 +202,7 @@ class Departure:
 class Chunks:
     """A stream of either colour as bytes, none of them empty; the first may be fetched early."""
 
-    __slots__ = ("_first", "pieces")
+    __slots__ = ("_first", "aclose", "pieces")
 
     def __init__(self, source: AsyncIterable[str | bytes] | Iterable[str | bytes]) -> None:
         self._first = b""
@@ -208,20 +211,17 @@ class Chunks:
             aiter(given) if hasattr(given, "__aiter__") else _InThreads(given)
         )
         """What comes after :meth:`first`, as it was made: for those who :func:`encode` it."""
+        self.aclose: Callable[[], Awaitable[None]] = getattr(self.pieces, "aclose", _nothing)
+        """Close what makes the pieces."""
 
     @property
     def from_path(self) -> bool:
         """Whether this is a file that is opened here, so that no code of the app runs."""
         return getattr(self.pieces, "from_path", False)
 
-    async def peek(self) -> bytes:
-        """Return the first chunk and keep it; ``b""`` if there is none."""
-        if not self._first:
-            async for piece in self.pieces:
-                self._first = encode(piece)
-                if self._first:
-                    break
-        return self._first
+    def put_back(self, first: bytes) -> None:
+        """Keep what was fetched early."""
+        self._first = first
 
     def first(self) -> bytes:
         """Return what was fetched early; it is not kept any longer."""
@@ -237,11 +237,9 @@ class Chunks:
             chunk = encode(await anext(self.pieces))
         return chunk
 
-    async def aclose(self) -> None:
-        """Close what makes the pieces."""
-        close = getattr(self.pieces, "aclose", None)
-        if close is not None:
-            await close()
+
+async def _nothing() -> None:
+    """Close what cannot be closed."""
 
 
 _END: Any = object()
