@@ -7,7 +7,7 @@ that is awaited.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from .concurrency import Pending, drive, on_loop
@@ -52,8 +52,8 @@ class _Reading:
         """The content type without parameters, in lower case; ``""`` without one."""
         return parse_options_header(self.content_type or "")[0].lower()
 
-    async def _piece(self) -> bytes:
-        """Return the next piece, however large; ``b""`` at the end."""
+    def _piece(self) -> Coroutine[Any, Any, bytes]:
+        """Return what waits for the next piece, however large; ``b""`` at the end."""
         if self.was_passed_over:
             raise RuntimeError(
                 f"{self!r} is over: its content is gone since the next part was asked for. Read"
@@ -61,12 +61,8 @@ class _Reading:
             )
         rest, self._rest = self._rest, b""
         if rest or self.is_over:
-            return rest
-        piece = cast("bytes | None", await self._parts.event())
-        if piece is None:
-            self.is_over = True
-            return b""
-        return piece
+            return _there(rest)
+        return cast("Coroutine[Any, Any, bytes]", self._parts.event())
 
     async def _read(self, size: int) -> bytes:
         pieces: list[bytes] = []
@@ -178,34 +174,41 @@ class Parts:
         if part is not None and not part.is_over:
             part.was_passed_over = True
             while not part.is_over:
-                part.is_over = await self.event() is None
+                await self.event()
         event = await self.event()
         if event is _NO_MORE:
             return None
         self._open = part = Part(cast("PartHead", event), self)
         return part
 
-    async def event(self) -> PartHead | bytes | None:
-        """Return what comes next, as a :class:`~erlen.splitter.Splitter` says it."""
+    async def event(self) -> PartHead | bytes:
+        """Return the next piece of the open part, ``b""`` at its end; else how one begins."""
         if self._failure is not None:
             raise self._failure
         try:
             while True:
                 for event in self._events:
-                    return event
+                    if event is not None:
+                        return event
+                    cast(_Reading, self._open).is_over = True
+                    return b""
                 if self._next_chunk is None:
                     self._next_chunk = self._begin()
                 chunk = await self._next_chunk()
                 splitter = self._splitter
                 if not chunk:
                     splitter.finish()
-                    return cast(None, _NO_MORE)
+                    return cast(bytes, _NO_MORE)
                 if splitter.is_content(chunk):
                     return chunk
                 self._events = splitter.feed(chunk)
         except FormError as error:
             self._failure = self._refuse(error)
             raise self._failure from error
+
+
+async def _there(piece: bytes) -> bytes:
+    return piece
 
 
 def headers_of(pairs: list[tuple[str, str]]) -> RequestHeaders:
