@@ -247,7 +247,7 @@ class Body(Turn):
         if self._inbox is None and (piece := self.at_once()):
             return piece
         self.check()
-        inbox = self.inbox
+        inbox = self._inbox or self.inbox
         while not inbox.complete:
             patience = self._patience()
             if patience is None:

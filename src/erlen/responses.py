@@ -256,7 +256,8 @@ class Response(StarletteResponse):
             raise Departed from error
         with Departure(receive) as departure:
             try:
-                if first := chunks.first():
+                first, chunks.early = chunks.early, b""
+                if first:
                     await send({"type": _BODY, "body": first, "more_body": True})
             except OSError as error:
                 raise Departed from error
@@ -298,19 +299,17 @@ class Response(StarletteResponse):
         if self.stream is None:
             return
         source, chunks = self.stream, self._chunks()
-        first = chunks.first()
         try:
-            if not first:
+            if not chunks.early:
                 async for piece in chunks.pieces:
-                    if first := encode(piece):
+                    if early := encode(piece):
+                        chunks.early = early
                         break
         except BaseException:
             await self.aclose()
             raise
         if getattr(source, "exhausted", False):
-            self._take_body(first)
-        else:
-            chunks.put_back(first)
+            self._take_body(chunks.early)
 
     def _chunks(self) -> Chunks:
         stream = self.stream

@@ -202,15 +202,16 @@ class Departure:
 class Chunks:
     """A stream of either colour as bytes, none of them empty; the first may be fetched early."""
 
-    __slots__ = ("_first", "aclose", "pieces")
+    __slots__ = ("aclose", "early", "pieces")
 
     def __init__(self, source: AsyncIterable[str | bytes] | Iterable[str | bytes]) -> None:
-        self._first = b""
+        self.early = b""
+        """The first chunk, if it was fetched early and not sent yet."""
         given: Any = source
         self.pieces: AsyncIterator[str | bytes] = (
             aiter(given) if hasattr(given, "__aiter__") else _InThreads(given)
         )
-        """What comes after :meth:`first`, as it was made: for those who :func:`encode` it."""
+        """What comes after :attr:`early`, as it was made: for those who :func:`encode` it."""
         self.aclose: Callable[[], Awaitable[None]] = getattr(self.pieces, "aclose", _nothing)
         """Close what makes the pieces."""
 
@@ -219,20 +220,11 @@ class Chunks:
         """Whether this is a file that is opened here, so that no code of the app runs."""
         return getattr(self.pieces, "from_path", False)
 
-    def put_back(self, first: bytes) -> None:
-        """Keep what was fetched early."""
-        self._first = first
-
-    def first(self) -> bytes:
-        """Return what was fetched early; it is not kept any longer."""
-        first, self._first = self._first, b""
-        return first
-
     def __aiter__(self) -> Chunks:
         return self
 
     async def __anext__(self) -> bytes:
-        chunk = self.first()
+        chunk, self.early = self.early, b""
         while not chunk:
             chunk = encode(await anext(self.pieces))
         return chunk

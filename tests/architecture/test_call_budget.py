@@ -23,6 +23,12 @@ BUDGET = 6
 BUDGET_OF_A_MESSAGE = 3
 """The calls that receiving and sending a message of a websocket may cost."""
 
+BUDGET_OF_A_PIECE = 10
+"""The calls that a piece of an uploaded file may cost."""
+
+BUDGET_OF_A_STREAM = 25
+"""The calls that a stream may cost, however many chunks it has."""
+
 BUDGETS = {
     "json": 8,
     "path parameter": 8,
@@ -259,6 +265,50 @@ async def calls_of_echo(app: erlen.Erlen, count: int) -> list[str]:
     calls, sent = await calls_of(app, "/echo", coming=coming, type="websocket", scheme="ws")
     assert len(sent) == count + 1
     return calls
+
+
+async def test_a_piece_of_an_upload_stays_within_its_budget():
+    app = erlen.Erlen(__name__)
+
+    @app.post("/upload")
+    async def upload():
+        return [len(await part.read()) async for part in erlen.request.parts()]
+
+    _, few, many = [len(await calls_of_upload(app, count)) for count in (1, 10, 110)]
+
+    assert (many - few) / 100 <= BUDGET_OF_A_PIECE
+
+
+async def calls_of_upload(app: erlen.Erlen, count: int) -> list[str]:
+    """Return the calls that an upload of *count* pieces takes."""
+    head = b'--xx\r\ncontent-disposition: form-data; name="f"; filename="f"\r\n\r\n'
+    bodies = [head, *[b"piece" * 20] * count, b"\r\n--xx--"]
+    coming = [{"type": "http.request", "body": body, "more_body": True} for body in bodies]
+    coming[-1]["more_body"] = False
+    options = typed(b"multipart/form-data; boundary=xx", b"".join(bodies))
+
+    calls, sent = await calls_of(app, "/upload", **{**options, "coming": coming})
+    assert sent[-1]["body"] == b"[%d]\n" % (count * 100)
+    return calls
+
+
+async def test_a_stream_stays_within_its_budget_however_long_it_is():
+    app = erlen.Erlen(__name__)
+
+    @app.get("/<int:count>")
+    async def stream(count):
+        async def chunks():
+            for _ in range(count):
+                yield b"chunk"
+
+        return chunks()
+
+    await calls_of(app, "/1")
+    few, _ = await calls_of(app, "/10")
+    many, sent = await calls_of(app, "/100")
+
+    assert len(sent) == 102
+    assert len(many) == len(few) <= BUDGET_OF_A_STREAM, "\n".join(few)
 
 
 async def test_a_plain_get_leaves_nothing_behind():
