@@ -120,16 +120,13 @@ class Body(Turn):
 
     def came_at_once(self) -> bool:
         """Read all of it if that takes no waiting, and say whether it is here."""
-        if self.is_here or self.taken:
-            return self.is_here
-        self._whole = self.at_once()
-        self.is_here = self._whole is not None
-        return self.is_here
+        return self.is_here or (not self.taken and self.at_once(keep=True) is not None)
 
-    def at_once(self) -> bytes | None:
+    def at_once(self, *, keep: bool) -> bytes | None:
         """Take all of it if it is one message that is here, and not large. Most bodies are.
 
-        Of any other it takes nothing, and leaves it to whoever goes on to refuse it.
+        For whoever has the turn, or finds it free. What is not to *keep* is gone then. Of any
+        other body it takes nothing, and leaves it to whoever goes on to refuse it.
         """
         # PERF: without the coroutines that waiting takes, without an inbox and a check.
         most = self.limits.max_content_length
@@ -152,6 +149,9 @@ class Body(Turn):
             if len(piece) <= most:
                 self.received = len(piece)
                 self._was_one = True
+                if keep:
+                    self._whole = piece
+                    self.is_here = True
                 return piece
         self.inbox.put_back(message)
         return None
@@ -244,7 +244,7 @@ class Body(Turn):
 
         :raises HTTPException: 413, 408 or 400.
         """
-        if self._inbox is None and (piece := self.at_once()):
+        if self._inbox is None and (piece := self.at_once(keep=False)):
             return piece
         self.check()
         inbox = self._inbox or self.inbox

@@ -76,6 +76,7 @@ class Connection:
         "_cookies",
         "_headers",
         "_receive",
+        "_sent",
         "limits",
         "routing_exception",
         "scope",
@@ -107,6 +108,7 @@ class Connection:
         self._headers: RequestHeaders | None = None
         self._args: ImmutableMultiDict[str, str] | None = None
         self._cookies: ImmutableMultiDict[str, str] | None = None
+        self._sent: Any = None  # of a request alone
 
     @overload
     def enter(self, manager: AbstractAsyncContextManager[T]) -> Awaitable[T]: ...

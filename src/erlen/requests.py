@@ -126,7 +126,7 @@ class Request(Connection):
 
     # PERF: most requests have no body, so what becomes of it has its defaults here.
     stream_body: bool = False
-    _sent: tuple[str | None, str, bytes | None, bool] | None = None
+    _sent: tuple[str | None, str, bytes | None, bool] | None
     _body: Body | None = None
     _fields: ImmutableMultiDict[str, str] | None = None
     _files: ImmutableMultiDict[str, UploadFile] = NO_FILES
@@ -208,7 +208,8 @@ class Request(Connection):
             found = {name.lower(): value for name, value in reversed(headers)}
             kind, length = found.get(b"content-type"), found.get(b"content-length")
             in_chunks = b"transfer-encoding" in found
-        self._sent = sent = *_KINDS[kind], length, in_chunks
+        text, media_type = _KINDS[kind]
+        self._sent = sent = text, media_type, length, in_chunks
         return sent
 
     @property
@@ -219,7 +220,7 @@ class Request(Connection):
     @property
     def is_json(self) -> bool:
         """Whether the type is ``application/json`` or ``application/*+json``."""
-        kind = self.mimetype
+        kind = (self._sent or self._announced())[1]
         return kind == "application/json" or (
             kind.startswith("application/") and kind.endswith("+json")
         )
@@ -467,13 +468,16 @@ class Request(Connection):
         if not (force or self.is_json):
             return None if silent else self.on_json_loading_failed(None)
         body = self._content
-        if plain:
-            body.need()
-        elif not body.came_at_once():
-            how = plain, force, silent, cache
-            return _after(body.read(spool=False), self._read_json, *how)
+        sent = None if plain or body.taken else body.at_once(keep=True)
+        if sent is None:
+            if plain:
+                body.need()
+            elif not body.is_here:
+                how = plain, force, silent, cache
+                return _after(body.read(spool=False), self._read_json, *how)
+            sent = body.data()
         try:
-            value = self.limits.json.loads(body.data())
+            value = self.limits.json.loads(sent)
         except ValueError as error:
             return None if silent else self.on_json_loading_failed(error)
         if cache:
@@ -510,7 +514,7 @@ class Request(Connection):
         if fields is None and self.mimetype == URLENCODED:
             # PERF: without the coroutines that waiting takes. Most forms come like this.
             body = self._content
-            sent = None if body.taken else body.at_once()
+            sent = None if body.taken else body.at_once(keep=False)
             if sent is not None:
                 try:
                     fields = self._fields = urlencoded_fields(sent, self._limits.form)

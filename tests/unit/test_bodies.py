@@ -219,9 +219,9 @@ async def test_a_client_that_has_left_is_no_end_of_a_body_that_came_not_at_all()
 async def test_at_once_a_body_is_taken_as_a_whole_or_not_at_all(pieces, taken):
     body = body_of(*pieces)
 
-    assert body.at_once() == taken
+    assert body.at_once(keep=False) == taken
     assert body.complete == (taken is not None)
-    assert body.at_once() is None
+    assert body.at_once(keep=False) is None
 
     left = b"" if taken is not None else b"".join(pieces)
     assert b"".join([chunk async for chunk in body.chunks()]) == left
@@ -230,7 +230,7 @@ async def test_at_once_a_body_is_taken_as_a_whole_or_not_at_all(pieces, taken):
 
 async def test_what_at_once_left_is_not_lost_to_whoever_waits_that_the_client_leaves():
     body = body_of(b"te", b"a", left=True)
-    assert body.at_once() is None
+    assert body.at_once(keep=False) is None
 
     await body.inbox.until_disconnect()
 
