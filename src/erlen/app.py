@@ -529,10 +529,11 @@ class App(Registrar, Starlette):
             context.params if error is None else None,
             error,
         )
-        if rule is None or not rule.options:
+        if rule is None:
             return request
         options: Mapping[str, Any] = rule.options
-        request.stream_body = bool(options.get("stream_body"))
+        if "stream_body" in options:
+            request.stream_body = bool(options["stream_body"])
         if "max_content_length" in options:
             request.max_content_length = options["max_content_length"]
         if "body_timeout" in options:

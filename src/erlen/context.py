@@ -215,9 +215,9 @@ class Context(Generic[AppT]):
         """
         if self.closed or self.kind != "http":
             raise self._lacks("request")
-        if self.connection is None:
-            self.connection = self.app.make_request(self)
-        request: Request = self.connection
+        request: Request | None = self.connection
+        if request is None:
+            self.connection = request = self.app.make_request(self)
         return request
 
     @property
