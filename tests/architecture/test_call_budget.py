@@ -30,16 +30,16 @@ BUDGET_OF_A_STREAM = 25
 """The calls that a stream may cost, however many chunks it has."""
 
 BUDGETS = {
-    "json": 8,
-    "path parameter": 8,
-    "query": 13,
-    "header": 14,
+    "json": 7,
+    "path parameter": 7,
+    "query": 12,
+    "header": 13,
     "cookie": 16,
     "json body": 26,
     "form": 26,
-    "hooks": 7,
-    "missing": 43,
-    "error handler": 13,
+    "hooks": 6,
+    "missing": 42,
+    "error handler": 12,
     "session": 44,
 }
 """The calls that a request of each kind may cost."""
