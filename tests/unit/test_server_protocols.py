@@ -331,6 +331,30 @@ async def test_a_head_arrives_before_a_piece_that_is_not_there(kind, empty_piece
     assert b"late" in rest
 
 
+@pytest.mark.parametrize("kind", OURS)
+async def test_the_heads_of_several_connections_wait_for_no_piece_that_is_not_there(kind):
+    arrived, everybody = asyncio.Event(), asyncio.Barrier(3)
+
+    async def app(scope, receive, send):
+        await everybody.wait()  # so that all heads are written in one turn of the loop
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await arrived.wait()
+        await send({"type": "http.response.body", "body": b"late"})
+
+    async with served(kind, app) as port, asyncio.timeout(PATIENCE):
+        links = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        for _, writer in links:
+            writer.write(request())
+        heads = [await reader.readuntil(b"\r\n\r\n") for reader, _ in links]
+        arrived.set()
+        rests = [await reader.read() for reader, _ in links]
+        for _, writer in links:
+            writer.close()
+
+    assert all(head.startswith(b"HTTP/1.1 200 OK\r\n") for head in heads)
+    assert all(b"late" in rest for rest in rests)
+
+
 # -- websockets --------------------------------------------------------------------------------
 
 

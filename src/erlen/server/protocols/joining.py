@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+from weakref import WeakKeyDictionary
 
 __all__ = ["OneWrite"]
 
@@ -18,11 +20,12 @@ class OneWrite:
     nobody waits for it: an app that has to think about its first piece says so by waiting.
     """
 
-    __slots__ = ("_head", "_loop", "_started", "_transport")
+    __slots__ = ("_head", "_heads", "_loop", "_started", "_transport")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
+        self._heads = _heads.setdefault(loop, _Heads())
         self._head: bytes | None = None
         self._started = False
 
@@ -40,7 +43,7 @@ class OneWrite:
         else:
             self._started = True
             self._head = data
-            self._loop.call_soon(self.flush)
+            self._heads.add(self, self._loop)
 
     def flush(self) -> None:
         """Write the head, if it still waits."""
@@ -51,7 +54,8 @@ class OneWrite:
 
     def finish(self) -> None:
         """Be ready for the head of the next response: this one is complete."""
-        self.flush()
+        if self._head is not None:
+            self.flush()
         self._started = False
 
     def close(self) -> None:
@@ -62,3 +66,28 @@ class OneWrite:
     def is_closing(self) -> bool:
         """Say whether the connection is closed or about to be."""
         return self._transport.is_closing()
+
+
+class _Heads:
+    """The responses of one event loop whose heads wait."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: list[OneWrite] = []
+
+    def add(self, response: OneWrite, loop: asyncio.AbstractEventLoop) -> None:
+        """Write the head of *response* when *loop* turns, if it still waits then."""
+        # PERF: one call of the loop for all that wait; most wait no more by then.
+        if not self._waiting:
+            loop.call_soon(self._flush)
+        self._waiting.append(response)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for response in waiting:
+            response.flush()
+
+
+_heads: WeakKeyDictionary[Any, _Heads] = WeakKeyDictionary()
+"""By event loop."""
