@@ -195,13 +195,12 @@ class RequestHeaders(HeadersView):
 
     def getlist_raw(self, name: bytes) -> list[bytes]:
         """Return all values of *name*, which is in lower case, as they were sent."""
-        found = self._find(name)
-        if found is None:
-            return []
-        first, given = self._first, self._given
-        if first is not None and len(first) == len(given):
-            return [found]
-        return [value for key, value in self.raw if key == name]
+        size = len(name)
+        found: list[bytes] = []
+        for key, value in self._given:
+            if len(key) == size and key.lower() == name:
+                found.append(value)
+        return found
 
     def _all(self, wanted: bytes) -> list[str]:
         return [value.decode("latin-1") for value in self.getlist_raw(wanted)]
@@ -215,11 +214,7 @@ class RequestHeaders(HeadersView):
             self._first = first
         found = first.get(wanted)
         if found is None and self._raw is None:
-            # PERF: the names are looked at when one is missing, once; most are found before.
-            if all(map(bytes.islower, first)):
-                self._raw = self._given
-            else:
-                found = self._lower().get(wanted)
+            found = self._lower().get(wanted)
         return found
 
     def _lower(self) -> dict[bytes, bytes]:
@@ -227,11 +222,13 @@ class RequestHeaders(HeadersView):
 
         ASGI asks for lower case; not everybody who calls an app keeps to it.
         """
-        sent = {name for name, _ in self._given}
-        pairs = [(name, name.lower(), value) for name, value in self._given]
-        raw = [(key, value) for name, key, value in pairs if name == key or key not in sent]
-        self._given = self._raw = raw
-        self._first = first = dict(reversed(raw))
+        # PERF: once, when a name is missing; most are found before.
+        raw = self._given
+        first = dict(reversed(raw))
+        if not all(map(bytes.islower, first)):
+            raw = [(key.lower(), value) for key, value in raw]
+            first = dict(reversed(raw)) | first
+        self._raw, self._first = raw, first
         return first
 
 
