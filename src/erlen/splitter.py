@@ -24,8 +24,6 @@ if TYPE_CHECKING:
         headerlist: list[tuple[str, str]]
 
     class PushMultipartParser:
-        _buffer: bytes
-
         def __init__(
             self,
             boundary: bytes,
@@ -110,7 +108,7 @@ class Splitter:
         parser = self._parser
         if not self._in_file or parser is None:
             return False
-        if parser._buffer:  # pyright: ignore[reportPrivateUsage] - the library's, as _Parser is
+        if getattr(parser, "_buffer", True):  # what may begin a boundary; if unknown, it may
             return False
         delimiter = self._delimiter
         if delimiter in chunk:
