@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -16,9 +17,11 @@ def steps_of(function: Any, *args: Any, **kwargs: Any) -> int:
         return count
 
     before = sys.gettrace()
+    gc.disable()  # else what other tests left behind is closed here, and counted
     sys.settrace(count)
     try:
         function(*args, **kwargs)
     finally:
         sys.settrace(before)
+        gc.enable()
     return steps

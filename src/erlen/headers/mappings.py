@@ -214,7 +214,11 @@ class RequestHeaders(HeadersView):
             self._first = first
         found = first.get(wanted)
         if found is None and self._raw is None:
-            found = self._lower().get(wanted)
+            # PERF: the names are looked at when one is missing, once; most are found before.
+            if all(map(bytes.islower, first)):
+                self._raw = self._given
+            else:
+                found = self._lower().get(wanted)
         return found
 
     def _lower(self) -> dict[bytes, bytes]:
@@ -222,13 +226,9 @@ class RequestHeaders(HeadersView):
 
         ASGI asks for lower case; not everybody who calls an app keeps to it.
         """
-        # PERF: once, when a name is missing; most are found before.
-        raw = self._given
-        first = dict(reversed(raw))
-        if not all(map(bytes.islower, first)):
-            raw = [(key.lower(), value) for key, value in raw]
-            first = dict(reversed(raw)) | first
-        self._raw, self._first = raw, first
+        sent = dict(reversed(self._given))
+        self._raw = raw = [(name.lower(), value) for name, value in self._given]
+        self._first = first = dict(reversed(raw)) | sent
         return first
 
 
