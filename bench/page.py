@@ -24,8 +24,7 @@ PAGE = """\
 <!-- Written by `python -m bench`; what is changed here is lost. -->
 
 What a request costs on Erlen and on other frameworks: the same questions, byte-identical answers,
-each framework in its own words. All figures on this page were printed by one command, which you
-can repeat:
+each framework in its own words. All figures on this page were printed by this, which you can repeat:
 
 ```bash
 {command}
