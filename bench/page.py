@@ -24,7 +24,8 @@ PAGE = """\
 <!-- Written by `python -m bench`; what is changed here is lost. -->
 
 What a request costs on Erlen and on other frameworks: the same questions, byte-identical answers,
-each framework in its own words. All figures on this page were printed by this, which you can repeat:
+each framework in its own words. All figures on this page were printed by this, and you can repeat
+it:
 
 ```bash
 {command}
