@@ -174,6 +174,13 @@ async def test_two_hosts_are_a_400():
     assert await raw_get(echo_app(), [(b"host", b"a.com"), (b"HOST", b"a.com")]) == 400
 
 
+async def test_two_hosts_are_a_400_for_an_app_that_knows_the_first_already():
+    app = echo_app()
+    assert await raw_get(app, [(b"host", b"a.com")]) == 200
+
+    assert await raw_get(app, [(b"host", b"a.com"), (b"host", b"a.com")]) == 400
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "[::1]:80", "under_score.com"])
 async def test_a_good_host_is_served(host):
     assert await raw_get(echo_app(), [(b"host", host.encode())]) == 200

@@ -228,6 +228,17 @@ async def test_at_once_a_body_is_taken_as_a_whole_or_not_at_all(pieces, taken):
     assert body.complete
 
 
+async def test_a_body_that_is_announced_too_long_is_refused_before_it_is_asked_for():
+    async def receive():  # a server answers the first call with 100 Continue
+        raise AssertionError("It was asked for.")
+
+    body = Body(receive, 9, replace(LIMITS, max_content_length=8))
+
+    for read in (body.read, body.next_chunk):
+        with pytest.raises(RequestEntityTooLarge):
+            await read()
+
+
 async def test_what_at_once_left_is_not_lost_to_whoever_waits_that_the_client_leaves():
     body = body_of(b"te", b"a", left=True)
     assert body.at_once(keep=False) is None
