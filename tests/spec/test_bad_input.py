@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from erlen import Erlen, request, sync
+from erlen.exceptions import HTTPException
 
 
 def echo_app(**config):
@@ -386,3 +387,23 @@ async def test_the_limit_counts_what_arrives_and_not_what_was_announced():
     await app(scope, receive, send)
 
     assert sent[0]["status"] == 413
+
+
+async def test_a_form_with_too_many_parts_is_refused_each_time_it_is_asked_for():
+    app = Erlen("form")
+    app.config["MAX_FORM_PARTS"] = 2
+    codes = []
+
+    @app.post("/")
+    async def view():
+        for _ in range(2):
+            try:
+                await request.form
+            except HTTPException as error:
+                codes.append(error.code)
+        return ""
+
+    async with app.test_client() as client:
+        await client.post("/", form={"a": "1", "b": "2", "c": "3"})
+
+    assert codes == [413, 413]
