@@ -23,7 +23,7 @@ from .blueprints import Blueprint, include, refuse_non_blueprint
 from .concurrency import drive, ensure_sync
 from .config import DEFAULTS, Config, ConfigAttribute
 from .connections import Limits
-from .context import AppGlobals, Context, receive_nothing
+from .context import AppGlobals, Context, context_of, receive_nothing
 from .decorators import template_decorator
 from .elsewhere import APP, APP_CALLS, QUART, lacks, refuse_other_calls, refuse_overrides
 from .entry import Others, entrance, guard, serve, unguarded
@@ -510,12 +510,12 @@ class App(Registrar, Starlette):
 
     def app_context(self) -> Context[Any]:
         """Return a context without a request, for ``with`` and ``async with``."""
-        return Context(cast(Any, self))
+        return context_of(cast(Any, self))
 
     def request_context(self, scope: Scope) -> Context[Any]:
         """Return the context of a request that is not served, made from an ASGI scope."""
         scope.setdefault("app", self)
-        return Context(cast(Any, self), scope, scope.pop("erlen.receive", receive_nothing))
+        return context_of(cast(Any, self), scope, scope.pop("erlen.receive", receive_nothing))
 
     def make_request(self, context: Context[Any]) -> Request:
         """Return the request of *context*."""

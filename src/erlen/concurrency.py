@@ -24,6 +24,7 @@ from collections.abc import (
 )
 from contextvars import Context, copy_context
 from queue import SimpleQueue
+from threading import get_ident
 from types import CoroutineType
 from typing import Any, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar, cast
 
@@ -84,14 +85,14 @@ def on_loop() -> bool:
     True on the thread of the serving loop, but for steps marked ``inline=True``.
     """
     context = get_current()
-    try:
-        here = asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return context is None or (here is context.loop and not context.inline)
+    if context is None:
+        return running_loop() is not None
+    # PERF: the running loop is found by asking the system for the process, up to Python 3.11.
+    return get_ident() == context.loop_thread and not context.inline
 
 
-def _running_loop() -> AbstractEventLoop | None:
+def running_loop() -> AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, if one does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -468,7 +469,7 @@ def wait_for(function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -
     :raises ContextError: on the thread of the loop itself, which would wait for ever.
     """
     context = current.get()
-    if _running_loop() is not None:
+    if running_loop() is not None:
         name = getattr(function, "__qualname__", repr(function))
         raise ContextError(
             f"{name} is async def and was called for its value on the event loop, which"

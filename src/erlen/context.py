@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from asyncio import AbstractEventLoop, Task, get_running_loop
+from asyncio import AbstractEventLoop, Task
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from inspect import isawaitable
+from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-from .concurrency import Owner, Pending, ensure_sync, wait_for
+from .concurrency import Owner, Pending, ensure_sync, running_loop, wait_for
 from .connections import Connection
 from .errors import ContextError
 from .exceptions import HTTPException
@@ -27,6 +28,7 @@ __all__ = [
     "AppGlobals",
     "Context",
     "ContextApp",
+    "context_of",
     "receive_nothing",
 ]
 
@@ -159,40 +161,30 @@ class Context(Generic[AppT]):
     globals: Any = None
     _outer: list[Any] | None = None
 
-    def __init__(
-        self,
-        app: AppT,
-        scope: Scope = _NO_SCOPE,
-        receive: Receive = receive_nothing,
-        send: Send = _send_nowhere,
-        route: Any = None,
-        params: dict[str, Any] | None = None,
-        error: HTTPException | None = None,
-    ) -> None:
-        self.app = app
-        self.scope = scope
-        self.kind: str = scope["type"]
-        """``"http"``, ``"websocket"``, or ``"app"`` where neither is served."""
-        self.receive = receive
-        self.send = send
-        self.route = route
-        self.params: Any = params  # a dict, where a rule of ours matched
-        self.error = error
-        self.connection: Any = None
-        self.closed = self.inline = False
-        self.untidy = False
-        try:
-            self.loop: AbstractEventLoop | None = get_running_loop()
-        except RuntimeError:
-            self.loop = None
+    app: AppT
+    scope: Scope
+    kind: str
+    """``"http"``, ``"websocket"``, or ``"app"`` where neither is served."""
+    receive: Receive
+    send: Send
+    route: Any
+    params: Any
+    """A dict, where a rule of ours matched."""
+    error: HTTPException | None
+    connection: Any
+    """The request or the websocket, once something has asked for it."""
+    closed: bool
+    inline: bool
+    untidy: bool
+    loop: AbstractEventLoop | None
+    """The loop that serves this, or the one where it was made, if any."""
+    loop_thread: int | None
+    """The thread of :attr:`loop`, if code that runs there is on the loop."""
 
     @property
     def on_its_loop(self) -> bool:
         """Whether this is asked on the loop that serves the context."""
-        try:
-            return get_running_loop() is self.loop
-        except RuntimeError:
-            return False
+        return get_ident() == self.loop_thread
 
     # -- what the proxies show -------------------------------------------------------------
 
@@ -338,6 +330,8 @@ class Context(Generic[AppT]):
         if len(self._outer) > 1:
             return False
         self.closed = self.torn_down = False
+        here = running_loop()
+        self.loop_thread = get_ident() if here is not None and here is self.loop else None
         return True
 
     @contextmanager
@@ -428,7 +422,7 @@ class Context(Generic[AppT]):
         What was read of the body is there; the session can be read and is not saved again;
         nothing is torn down a second time.
         """
-        twin = Context(
+        twin = context_of(
             self.app, self.scope, self.receive, self.send, self.route, self.params, self.error
         )
         twin.connection = self.connection
@@ -477,6 +471,40 @@ class Context(Generic[AppT]):
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
         return f"<{state} context of {self.app.name!r}: {self.connection or self.kind}>"
+
+
+def context_of(
+    app: AppT,
+    scope: Scope = _NO_SCOPE,
+    receive: Receive = receive_nothing,
+    send: Send = _send_nowhere,
+    route: Any = None,
+    params: dict[str, Any] | None = None,
+    error: HTTPException | None = None,
+    loop: AbstractEventLoop | None = None,
+    loop_thread: int | None = None,
+) -> Context[AppT]:
+    """Return a new context, which nobody has entered; *loop* is the one that runs.
+
+    PERF: a class with an ``__init__`` in Python takes 0.1 us longer to call (timeit).
+    """
+    context: Context[AppT] = Context()
+    context.app = app
+    context.scope = scope
+    context.kind = scope["type"]
+    context.receive = receive
+    context.send = send
+    context.route = route
+    context.params = params
+    context.error = error
+    context.connection = None
+    context.closed = context.inline = context.untidy = False
+    if loop is None:
+        loop = running_loop()
+        loop_thread = None if loop is None else get_ident()
+    context.loop = loop
+    context.loop_thread = loop_thread
+    return context
 
 
 def _on_loop(leave: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:

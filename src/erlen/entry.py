@@ -9,6 +9,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Awaitable
 from contextlib import suppress
+from threading import get_ident
 from typing import Any, NamedTuple, cast
 
 from starlette.applications import Starlette
@@ -18,8 +19,8 @@ from starlette.routing import Route as StarletteRoute
 from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
 from starlette.websockets import WebSocketDisconnect as StarletteWebSocketDisconnect
 
-from .concurrency import on_loop
-from .context import Context
+from .concurrency import running_loop
+from .context import Context, context_of
 from .exceptions import (
     Forbidden,
     HTTPException,
@@ -118,6 +119,15 @@ async def serve(
         raw = scope.get("headers")
         if app.hops is not None or "app_root_path" in scope or type(raw) is not list:
             _prepare(app, scope)
+        # PERF: the loop that ran last runs now if this is its thread and it has a task. To ask
+        # which one runs is to ask the system for the process, up to Python 3.11.
+        flights, thread = app.in_flight, get_ident()
+        task = current_task(flights.loop) if thread == flights.thread else None
+        if task is None:
+            flights = _flights_here(app)
+            if not flights.admit():
+                return await _refuse(app, scope, receive, send)
+            task = current_task(flights.loop)
         router = app.router
         route: Any
         params: dict[str, Any]
@@ -136,9 +146,6 @@ async def serve(
             error = _look_at_origin(app, scope)
         if error is not None:
             route, params, failure = None, {}, error
-        context: Context[Any] = Context(app, scope, receive, send, route, params, failure)
-        if context.loop is None:
-            raise RuntimeError(_NO_ASYNCIO)
         scope["router"] = router
         handler: Handler
         if route is None:
@@ -153,15 +160,13 @@ async def serve(
             except AttributeError:
                 handler = app.others.handler_of(route, kind)
             scope["route"] = route
-        flights = app.in_flight
-        if flights.looking is not context.loop:
-            flights = app.in_flight_here()
-            if not flights.admit():
-                return await _refuse(context)
+        context: Context[Any] = context_of(
+            app, scope, receive, send, route, params, failure, flights.loop, thread
+        )
+        context.task = task
         if flights.latest is not None:  # it waits for something
             flights.active.add(flights.latest)
         flights.latest = context
-        context.task = current_task(context.loop)
         # A server may run one request in the variables of another, so the variable is set
         # here whatever it holds, and never reset by its token.
         outer = get_current()
@@ -215,22 +220,28 @@ async def _serve_other(app: Any, kind: str, scope: Scope, receive: Receive, send
     """Run the lifespan; nothing else is known besides requests and websockets."""
     if kind != "lifespan":
         raise RuntimeError(f"The ASGI server asks for {kind!r}, which is not served here.")
-    if not on_loop():
+    if running_loop() is None:
         raise RuntimeError(_NO_ASYNCIO)
     await run_lifespan(app, scope, receive, send)
 
 
-async def _refuse(context: Context[Any]) -> None:
+def _flights_here(app: Any) -> Any:
+    """Return what *app* serves on the loop that runs."""
+    if running_loop() is None:
+        raise RuntimeError(_NO_ASYNCIO)
+    return app.in_flight_here()
+
+
+async def _refuse(app: Any, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer without the app, which is about to end: a 503, or 1012 for a websocket."""
-    scope, receive, send = context.scope, context.receive, context.send
-    if context.kind == "websocket":
+    if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1012, "reason": ""})
         return
     headers = {name.lower(): value for name, value in scope["headers"]}
     texts = [headers.get(name, b"").decode("latin-1") for name in (b"accept", b"content-type")]
     error = ServiceUnavailable("The server stops. Please try again in a moment.", retry_after=1)
     scope["erlen.sent"] = "http.response.start"
-    response = error_response(error, context.app.errors, *texts)
+    response = error_response(error, app.errors, *texts)
     if scope.get("http_version", "1.1").startswith("1"):
         response.headers["connection"] = "close"
     await response(scope, receive, send)
@@ -244,7 +255,7 @@ async def _say_goodbye(context: Context[Any]) -> None:
     """
     goodbye: Awaitable[None] | None = None
     if context.kind == "http" and "erlen.sent" not in context.scope:
-        goodbye = _refuse(context)
+        goodbye = _refuse(context.app, context.scope, context.receive, context.send)
     elif getattr(context.sending, "is_endless", False):
         goodbye = context.send({"type": "http.response.body", "body": b"", "more_body": False})
     if goodbye is not None:
@@ -306,7 +317,8 @@ async def _answered(app: Any, error: Exception, scope: Scope, receive: Receive, 
     served = scope["type"] == "websocket" or (scope["type"] == "http" and sent is None)
     if propagate or not served:
         return False
-    context, outer = Context(app, scope), current.get()
+    context: Context[Any] = context_of(app, scope)
+    outer = current.get()
     current.set(context)
     try:
         app.log_exception(error, context)

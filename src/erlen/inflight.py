@@ -13,6 +13,7 @@ import asyncio
 import weakref
 from asyncio import AbstractEventLoop
 from contextvars import Context as Variables
+from threading import get_ident
 from typing import Any, TypeAlias, cast
 
 from .context import Context
@@ -35,8 +36,8 @@ class InFlight:
 
     def __init__(self, loop: AbstractEventLoop | None = None) -> None:
         self.loop = loop
-        self.looking: AbstractEventLoop | None = None
-        """The loop, where a new request needs nothing but to be noted."""
+        self.thread: int | None = None
+        """The thread of the loop, where a new request needs nothing but to be noted."""
         self.draining = False
         """Whether new work is refused."""
         # PERF: putting a plain GET into a set and taking it out took 0.1 us (timeit).
@@ -52,10 +53,10 @@ class InFlight:
     # -- for the entry ---------------------------------------------------------------------
 
     def admit(self) -> bool:
-        """Say whether a request may begin; called where :attr:`looking` is not its loop."""
+        """Say whether a request may begin; called where :attr:`thread` is not this one."""
         if self.draining:
             return False
-        self.looking = self.loop
+        self.thread = get_ident()
         if self._timer is None:  # else another loop served the app in between
             self._look_in(_PERIOD)
         return True
@@ -94,7 +95,7 @@ class InFlight:
         self._timer = loop.call_later(seconds, self._look, context=Variables())
 
     def _look_no_more(self) -> None:
-        timer, self._timer, self.looking = self._timer, None, None
+        timer, self._timer, self.thread = self._timer, None, None
         if timer is not None:
             timer.cancel()
 
@@ -104,7 +105,7 @@ class InFlight:
             self._close_down()
             return
         if not self._all():
-            self.looking = None
+            self.thread = None
             return
         for context in list(self.active):
             if context.is_slow and context.stage in _OF_THE_VIEW:

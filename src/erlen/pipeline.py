@@ -16,33 +16,12 @@ from .flow import Flow, FlowApp
 from .registry import Inline, Rule, blueprint_of
 from .responses import BODILESS, Response
 from .results import Foreign
-from .signals import (
-    appcontext_popped,
-    appcontext_pushed,
-    appcontext_tearing_down,
-    request_finished,
-    request_started,
-    request_tearing_down,
-)
+from .signals import appcontext_pushed, heard, somebody_listens
 from .streams import tells_departure
 from .threads import Handler, brief, leading_async, owned
 from .websockets import WebSocket, is_departure
 
 __all__ = ["Handler", "PipelineApp", "Pipelines"]
-
-
-_LISTENERS = tuple(
-    signal.receivers
-    for signal in (
-        request_started,
-        request_finished,
-        request_tearing_down,
-        appcontext_pushed,
-        appcontext_popped,
-        appcontext_tearing_down,
-    )
-)
-"""Who listens to what every request goes through, for each signal; mostly nobody."""
 
 
 class PipelineApp(FlowApp, Protocol):
@@ -213,7 +192,7 @@ def _direct(
 
     async def direct(context: Context[Any]) -> None:
         scope, send = context.scope, context.send
-        if any(_LISTENERS) or "erlen.keep" in scope:
+        if (heard and somebody_listens()) or "erlen.keep" in scope:
             return await full(context)
         failure: BaseException | None = None
         response: Any = None
@@ -298,7 +277,7 @@ def _missed(flow: Flow, full: Handler) -> Handler:
     """
 
     async def missed(context: Context[Any]) -> None:
-        if any(_LISTENERS) or "erlen.keep" in context.scope or context.error is None:
+        if (heard and somebody_listens()) or "erlen.keep" in context.scope or context.error is None:
             return await full(context)
         failure: BaseException | None = None
         try:

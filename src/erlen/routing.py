@@ -145,7 +145,7 @@ class Router(StarletteRouter):
             self.middleware_stack = functools.partial(_dispatch, cast(Router, weakref.proxy(self)))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        before = vars(self).get("routes")
+        before: RouteList | None = getattr(self, "routes", None)
         if name == "routes":
             value = RouteList(value, None if before is None else before.on_change)
         super().__setattr__(name, value)

@@ -18,11 +18,13 @@ __all__ = [
     "got_request_exception",
     "got_serving_exception",
     "got_websocket_exception",
+    "heard",
     "message_flashed",
     "request_finished",
     "request_started",
     "request_tearing_down",
     "signals",
+    "somebody_listens",
     "template_rendered",
     "websocket_finished",
     "websocket_received",
@@ -90,6 +92,30 @@ got_background_exception = signals.signal("got-background-exception")
 
 got_serving_exception = signals.signal("got-serving-exception")
 """A function of start-up or shutdown failed. Data: ``exception``."""
+
+
+heard: list[Signal] = []
+"""Those of the signals of every request that somebody has ever listened to; mostly none."""
+
+
+def somebody_listens() -> bool:
+    """Say whether somebody listens now to what every request goes through.
+
+    PERF: ask :data:`heard` first, which is empty where nobody ever did.
+    """
+    return any(signal.receivers for signal in heard)
+
+
+def _hear(signal: Signal, **about: Any) -> None:
+    if signal not in heard:
+        heard.append(signal)
+
+
+for _signal in (
+    *(request_started, request_finished, request_tearing_down),
+    *(appcontext_pushed, appcontext_tearing_down, appcontext_popped),
+):
+    _signal.receiver_connected.connect(_hear)
 
 
 async def announce(

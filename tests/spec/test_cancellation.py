@@ -400,8 +400,8 @@ async def test_nothing_looks_while_nothing_is_served():
     app.get("/")(lambda: "def")
 
     await Exchange(app).run()
-    assert app.in_flight.looking
-    await until(lambda: not app.in_flight.looking)
+    assert app.in_flight.thread
+    await until(lambda: not app.in_flight.thread)
 
     assert app.in_flight.active == set()
     await app.close_worker_pool()

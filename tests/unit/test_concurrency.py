@@ -7,6 +7,7 @@ from contextvars import ContextVar, copy_context
 
 import pytest
 
+from erlen import Erlen
 from erlen.concurrency import (
     Owner,
     Pending,
@@ -133,6 +134,28 @@ async def test_code_in_a_thread_is_not_on_the_loop():
 
 def test_without_a_loop_nothing_is_on_it():
     assert not on_loop()
+
+
+async def test_a_context_made_on_the_loop_is_on_it_there_and_not_in_a_thread():
+    with Erlen("here").app_context():
+        assert on_loop()
+        assert not await asyncio.to_thread(on_loop)
+
+
+def test_a_context_made_on_a_loop_that_is_over_is_not_on_it_any_more():
+    async def made():
+        return Erlen("left over").app_context()
+
+    with asyncio.run(made()):
+        assert not on_loop()
+
+
+async def test_a_context_made_on_another_loop_is_not_on_this_one():
+    async def made():
+        return Erlen("elsewhere").app_context()
+
+    with await asyncio.to_thread(asyncio.run, made()):
+        assert not on_loop()
 
 
 # -- variables -----------------------------------------------------------------------------

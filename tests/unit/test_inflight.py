@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 from erlen import Erlen
+from erlen.context import receive_nothing
 from erlen.inflight import InFlight
+from erlen.proxies import current
 from tests.exchanges import Exchange
 
 
@@ -63,6 +66,77 @@ def test_an_app_that_two_loops_serve_has_one_timer_on_each():
         assert runner.get_loop().timers == 1
 
 
+def test_loops_that_take_turns_in_one_thread_know_their_own_requests():
+    app = Erlen("turns")
+    served: list[tuple[Any, Any]] = []
+
+    @app.get("/")
+    async def view() -> str:
+        context = current.get()
+        served.append((context.loop, context.task))
+        assert app.in_flight_here().latest is context
+        return "fine"
+
+    async def serve() -> tuple[Any, Any]:
+        await ask(app)
+        return asyncio.get_running_loop(), asyncio.current_task()
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        expected = [runner.run(serve()) for runner in (first, second, first, second)]
+
+    assert served == expected
+
+
+def test_loops_in_two_threads_know_their_own_requests():
+    app = Erlen("threads")
+    turn = threading.Barrier(2)
+    served: list[bool] = []
+
+    @app.get("/")
+    async def view() -> str:
+        turn.wait(20)  # now both threads have one
+        served.append(current.get().loop is asyncio.get_running_loop())
+        turn.wait(20)
+        return "fine"
+
+    async def serve() -> None:
+        for _ in range(20):
+            await ask(app)
+
+    threads = [threading.Thread(target=asyncio.run, args=(serve(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert served == [True] * 40
+
+
+def test_a_request_that_no_task_serves_is_served():
+    app = app_with_a_view()
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def begin() -> None:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+
+        def by_hand() -> None:
+            try:
+                app(Exchange(app).scope, receive_nothing, send).send(None)
+            except StopIteration:
+                done.set_result(None)
+
+        loop.call_soon(by_hand)
+        await done
+
+    asyncio.run(begin())
+
+    assert sent[-1]["body"] == b"fine"
+
+
 async def test_what_is_served_is_known_and_forgotten():
     app = Erlen("flights")
     go = asyncio.Event()
@@ -99,4 +173,4 @@ async def test_who_may_serve_again_looks_again():
     flights.open()
 
     assert flights.admit()
-    assert flights.looking is asyncio.get_running_loop()
+    assert flights.thread == threading.get_ident()

@@ -47,7 +47,7 @@ def test_every_signal_of_the_namespace_is_public():
     named = {name.replace("-", "_") for name in signals.signals}
 
     assert named == set(FLASK + QUART)
-    assert set(signals.__all__) == named | {"announce", "signals"}
+    assert set(signals.__all__) == named | {"announce", "heard", "signals", "somebody_listens"}
 
 
 async def test_receivers_of_both_colours_get_the_sender_and_the_data():

@@ -21,7 +21,7 @@ from jinja2 import DictLoader, FileSystemLoader, TemplateNotFound, TemplatesNotF
 from markupsafe import Markup
 
 from erlen.config import DEFAULTS, Config
-from erlen.context import AppGlobals, Context
+from erlen.context import AppGlobals, Context, context_of
 from erlen.errors import ContextError, SetupValueError
 from erlen.json import DefaultJSONProvider, JSONProvider
 from erlen.proxies import current
@@ -98,10 +98,10 @@ class Shop(Owner):
         self.registry.hooks["context_processor"][scope].append(function)
 
 
-def context_of(app: Any, endpoint: str | None = None) -> Context[Any]:
+def entered(app: Any, endpoint: str | None = None) -> Context[Any]:
     """Make *app*'s context, of the view *endpoint*, the current one."""
     route = SimpleNamespace(url_rule=Rule(rule="/", endpoint=endpoint)) if endpoint else None
-    context: Context[Any] = Context(app, route=route)
+    context: Context[Any] = context_of(app, route=route)
     current.set(context)
     return context
 
@@ -117,7 +117,7 @@ def form_post(app: Any, body: bytes) -> Context[Any]:
         (b"content-length", str(len(body)).encode()),
     ]
     scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
-    context: Context[Any] = Context(app, scope, receive)
+    context: Context[Any] = context_of(app, scope, receive)
     current.set(context)
     return context
 
@@ -162,39 +162,39 @@ async def double(value: str) -> str:
 
 
 def test_a_template_is_rendered_with_values():
-    context = context_of(Shop({"page.html": "Hello {{ name }}"}))
+    context = entered(Shop({"page.html": "Hello {{ name }}"}))
 
     assert render(context, "page.html", {"name": "Ada"}) == "Hello Ada"
 
 
 def test_what_is_rendered_is_a_str_and_nothing_else():
-    context = context_of(Shop({"page.html": "{{ name }}"}))
+    context = entered(Shop({"page.html": "{{ name }}"}))
 
     assert type(render(context, "page.html", {"name": Markup("<b>")})) is str
 
 
 def test_of_a_list_the_first_template_that_exists_is_rendered():
-    context = context_of(Shop({"b.html": "b", "c.html": "c"}))
+    context = entered(Shop({"b.html": "b", "c.html": "c"}))
 
     assert render(context, ["a.html", "b.html", "c.html"], {}) == "b"
 
 
 def test_a_template_object_is_rendered_as_it_is():
     app = Shop({"page.html": "Hello {{ name }}"})
-    context = context_of(app)
+    context = entered(app)
 
     assert render(context, app.jinja_env.get_template("page.html"), {"name": "Ada"}) == "Hello Ada"
 
 
 def test_a_template_from_a_string_is_rendered_and_escaped():
-    context = context_of(Shop())
+    context = entered(Shop())
 
     assert render_string(context, "<b>{{ x }}</b>", {"x": "<i>"}) == "<b>&lt;i&gt;</b>"
 
 
 def test_a_string_is_compiled_once():
     app = Shop()
-    context = context_of(app)
+    context = entered(app)
     first = app.jinja_env.of_string("{{ x }}")
 
     assert render_string(context, "{{ x }}", {"x": "1"}) == "1"
@@ -232,7 +232,7 @@ def test_templates_are_escaped_by_the_end_of_their_name(name: str | None, escape
 
 
 def test_a_text_template_is_not_escaped():
-    context = context_of(Shop({"mail.txt": "{{ x }}"}))
+    context = entered(Shop({"mail.txt": "{{ x }}"}))
 
     assert render(context, "mail.txt", {"x": "<i>"}) == "<i>"
 
@@ -242,7 +242,7 @@ PAGE_APP = Shop({"page.html": "{{ x }}"})
 
 @given(st.text())
 def test_no_text_gets_through_a_page_as_markup(text: str):
-    context = context_of(PAGE_APP)
+    context = entered(PAGE_APP)
 
     shown = render(context, "page.html", {"x": text})
 
@@ -251,7 +251,7 @@ def test_no_text_gets_through_a_page_as_markup(text: str):
 
 
 def test_an_error_in_a_template_shows_its_line():
-    context = context_of(Shop({"page.html": "one\ntwo {{ 1 // zero }}\n"}))
+    context = entered(Shop({"page.html": "one\ntwo {{ 1 // zero }}\n"}))
 
     with pytest.raises(ZeroDivisionError) as caught:
         render(context, "page.html", {"zero": 0})
@@ -261,7 +261,7 @@ def test_an_error_in_a_template_shows_its_line():
 
 
 async def test_an_error_in_an_awaited_template_shows_its_line():
-    context = context_of(Shop({"page.html": "one\ntwo {{ 1 // zero }}\n"}))
+    context = entered(Shop({"page.html": "one\ntwo {{ 1 // zero }}\n"}))
 
     with pytest.raises(ZeroDivisionError) as caught:
         await render_async(context, "page.html", {"zero": 0})
@@ -275,7 +275,7 @@ async def test_an_error_in_an_awaited_template_shows_its_line():
 
 def test_templates_know_the_names_that_flask_gives_them():
     app = Shop({"page.html": "{{ url_for('show', id='7') }} {{ config.TESTING }} {{ g.user }}"})
-    context = context_of(app)
+    context = entered(app)
     context.g.user = "Ada"
 
     assert render(context, "page.html", {}) == "/show/7 False Ada"
@@ -291,7 +291,7 @@ def test_templates_know_the_request_and_the_session():
 
 def test_a_page_without_a_request_can_ask_whether_there_is_one():
     source = "{{ 'yes' if request else 'no' }} {{ 'yes' if session else 'no' }}"
-    context = context_of(Shop({"page.html": source}))
+    context = entered(Shop({"page.html": source}))
 
     assert render(context, "page.html", {}) == "no no"
 
@@ -366,7 +366,7 @@ def test_an_error_of_another_kind_leaves_an_attribute_as_it_does_in_jinja():
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        render_string(context_of(Shop()), "{{ x.name }}", {"x": Failing()})
+        render_string(entered(Shop()), "{{ x.name }}", {"x": Failing()})
 
 
 def test_names_and_options_can_be_added_by_the_app():
@@ -419,7 +419,7 @@ def test_the_bytecode_cache_is_off():
 
 def test_tojson_writes_as_the_app_does_and_escapes_for_scripts():
     app = Shop()
-    context = context_of(app)
+    context = entered(app)
     app.json.dates = "http"  # type: ignore[attr-defined]
 
     text = render_string(context, "{{ value | tojson }}", {"value": {"b": "</script>&'", "a": 1}})
@@ -433,7 +433,7 @@ def test_tojson_follows_a_json_provider_that_is_set_later():
             return super().dumps(str(obj).upper(), **kwargs)
 
     app = Shop()
-    context = context_of(app)
+    context = entered(app)
     template = app.jinja_env.from_string("{{ text | tojson }}")
     app.json = Loud()
 
@@ -450,7 +450,7 @@ def test_includes_imports_and_blocks_see_what_their_page_sees():
     }
     app = Shop(templates)
     app.registry.template["globals"]["year"] = 2031
-    context = context_of(app)
+    context = entered(app)
 
     assert render(context, "page.html", {"name": "Ada"}) == "Ada 2031 Ada 2031 2031"
     assert asyncio.run(render_async(context, "page.html", {"name": "Ada"})) == (
@@ -461,7 +461,7 @@ def test_includes_imports_and_blocks_see_what_their_page_sees():
 def test_globals_of_one_template_stay_its_own():
     app = Shop({"a.html": "{{ year }}", "b.html": "{{ year }}"})
     app.registry.template["globals"]["year"] = 2031
-    context = context_of(app)
+    context = entered(app)
 
     own = app.jinja_env.get_template("a.html", globals={"year": 1})
 
@@ -472,7 +472,7 @@ def test_globals_of_one_template_stay_its_own():
 
 def test_an_overlay_compiles_its_own_strings():
     app = Shop()
-    context = context_of(app)
+    context = entered(app)
     assert render_string(context, "{{ 1 }} [[ 1 ]]", {}) == "1 [[ 1 ]]"
 
     overlay = app.jinja_env.overlay(variable_start_string="[[", variable_end_string="]]")
@@ -490,14 +490,14 @@ def test_filters_tests_and_globals_that_were_registered_before_are_there():
     app.registry.template["tests"]["loud"] = str.isupper
     app.registry.template["globals"]["year"] = 2031
 
-    text = render_string(context_of(app), "{{ 'a' | shout }} {{ 'A' is loud }} {{ year }}", {})
+    text = render_string(entered(app), "{{ 'a' | shout }} {{ 'A' is loud }} {{ year }}", {})
 
     assert text == "A True 2031"
 
 
 def test_filters_tests_and_globals_that_are_registered_later_count():
     app = Shop({"page.html": "{{ year }}"})
-    context = context_of(app)
+    context = entered(app)
     assert render(context, "page.html", {}) == ""
     with pytest.raises(jinja2.TemplateAssertionError, match="No filter named 'shout'"):
         render_string(context, "{{ 'a' | shout }}", {})
@@ -514,7 +514,7 @@ def test_filters_tests_and_globals_that_are_registered_later_count():
 def test_what_a_blueprint_registers_for_templates_counts_for_the_app():
     app, blueprint = Shop(), Registry()
     blueprint.template["filters"]["shout"] = str.upper
-    context = context_of(app)
+    context = entered(app)
     _ = app.jinja_env
 
     app.registry.include(blueprint, name="cart", place=app.registry.rules.append)
@@ -581,20 +581,20 @@ CALLS = [
 
 @pytest.mark.parametrize(("source", "shown"), CALLS)
 async def test_an_awaited_render_awaits_what_its_template_calls(source: str, shown: str):
-    context = context_of(with_async_functions(Shop()))
+    context = entered(with_async_functions(Shop()))
 
     assert await render_string_async(context, source, {"name": "Ada"}) == shown
 
 
 @pytest.mark.parametrize(("source", "shown"), CALLS)
 def test_a_plain_render_in_a_thread_waits_for_what_its_template_calls(source: str, shown: str):
-    context = context_of(with_async_functions(Shop()))
+    context = entered(with_async_functions(Shop()))
 
     assert render_string(context, source, {"name": "Ada"}) == shown
 
 
 def test_a_function_that_takes_the_environment_gets_the_one_it_is_called_in():
-    context = context_of(with_async_functions(Shop()))
+    context = entered(with_async_functions(Shop()))
 
     assert render_string(context, "{{ kind() }}", {}) == "pp"
     assert asyncio.run(render_string_async(context, "{{ kind() }}", {})) == "aa"
@@ -609,7 +609,7 @@ def test_a_function_that_takes_the_environment_gets_the_one_it_is_called_in():
     ],
 )
 async def test_a_plain_render_on_the_loop_says_what_has_to_be_awaited(source: str, what: str):
-    context = context_of(with_async_functions(Shop()))
+    context = entered(with_async_functions(Shop()))
 
     with pytest.raises(TypeError) as caught:
         render_string(context, source, {})
@@ -628,7 +628,7 @@ async def test_an_awaited_render_awaits_methods_and_async_iterators_of_values():
             await asyncio.sleep(0)
             yield number
 
-    context = context_of(
+    context = entered(
         Shop({"page.html": "{{ user.name() }}{% for x in rows %} {{ x }}{% endfor %}"})
     )
 
@@ -637,7 +637,7 @@ async def test_an_awaited_render_awaits_methods_and_async_iterators_of_values():
 
 async def test_the_twin_follows_the_loader_and_the_reloading_of_its_environment():
     app = Shop({"page.html": "old"})
-    context = context_of(app)
+    context = entered(app)
     assert await render_async(context, "page.html", {}) == "old"
 
     app.jinja_env.auto_reload = True
@@ -650,7 +650,7 @@ async def test_the_twin_follows_the_loader_and_the_reloading_of_its_environment(
 
 async def test_an_awaited_render_takes_a_template_object_of_either_environment():
     app = Shop({"page.html": "Hello {{ name }}"})
-    context = context_of(app)
+    context = entered(app)
 
     for environment in (app.jinja_env, app.jinja_env.waiting):
         template = environment.get_template("page.html")
@@ -659,7 +659,7 @@ async def test_an_awaited_render_takes_a_template_object_of_either_environment()
 
 def test_a_plain_render_refuses_a_template_object_that_has_to_be_awaited():
     app = Shop({"page.html": ""})
-    context = context_of(app)
+    context = entered(app)
 
     with pytest.raises(TypeError, match=r"'page.html' was compiled to be awaited. Pass its name"):
         render(context, app.jinja_env.waiting.get_template("page.html"), {})
@@ -674,7 +674,7 @@ def test_context_processors_add_values_and_the_innermost_blueprint_wins():
     app.processor(lambda: {"b": "outer ", "c": "outer ", "d": "outer "}, "outer")
     app.processor(lambda: {"c": "inner ", "d": "inner "}, "outer.inner")
     app.processor(lambda: {"a": "other "}, "other")
-    context = context_of(app, "outer.inner.show")
+    context = entered(app, "outer.inner.show")
 
     assert render(context, "page.html", {"d": "given"}) == "app outer inner given"
 
@@ -683,13 +683,13 @@ def test_context_processors_win_over_globals():
     app = Shop({"page.html": "{{ g }}"})
     app.processor(lambda: {"g": "mine"})
 
-    assert render(context_of(app), "page.html", {}) == "mine"
+    assert render(entered(app), "page.html", {}) == "mine"
 
 
 async def test_def_context_processors_are_called_on_the_loop():
     app = Shop({"page.html": "{{ thread }}"})
     app.processor(Inline(lambda: {"thread": threading.get_ident()}))
-    context = context_of(app)
+    context = entered(app)
 
     assert render(context, "page.html", {}) == str(threading.get_ident())
     assert await render_async(context, "page.html", {}) == str(threading.get_ident())
@@ -703,14 +703,14 @@ def test_an_async_context_processor_is_waited_for_in_a_thread():
     app = Shop({"page.html": "{{ user }}"})
     app.processor(user_of_page)
 
-    assert render(context_of(app), "page.html", {}) == "AA"
+    assert render(entered(app), "page.html", {}) == "AA"
 
 
 @pytest.mark.parametrize("processor", [user_of_page, Inline(user_of_page)])
 async def test_an_async_context_processor_of_a_plain_render_on_the_loop_is_named(processor: Any):
     app = Shop({"page.html": "{{ user }}"})
     app.processor(processor)
-    context = context_of(app)
+    context = entered(app)
 
     with pytest.raises(TypeError) as caught:
         render(context, "page.html", {})
@@ -727,7 +727,7 @@ async def test_a_context_processor_that_returns_something_to_await_counts_as_asy
 
     app = Shop({"page.html": "{{ user }}"})
     app.processor(lambda: Later())
-    context = context_of(app)
+    context = entered(app)
 
     assert await render_async(context, "page.html", {}) == "AA"
     with pytest.raises(TypeError, match="is async def"):
@@ -738,7 +738,7 @@ async def test_an_async_context_processor_is_awaited_by_an_awaited_render():
     app = Shop({"page.html": "{{ user }} {{ other }}"})
     app.processor(user_of_page)
     app.processor(lambda: {"other": "B"})
-    context = context_of(app)
+    context = entered(app)
 
     assert await render_async(context, "page.html", {}) == "AA B"
     assert await render_async(context, "page.html", {"user": "given"}) == "given B"
@@ -754,7 +754,7 @@ async def test_each_of_several_awaited_renders_asks_the_processors_for_itself():
         return {"number": number}
 
     app.processor(count)
-    context = context_of(app)
+    context = entered(app)
 
     pages = await asyncio.gather(*(render_async(context, "page.html", {}) for _ in range(3)))
 
@@ -770,7 +770,7 @@ def test_a_context_processor_that_returns_no_dict_is_named(answer: Any):
     app.processor(nothing)
 
     with pytest.raises(TypeError, match=r"nothing' \(test_templating.py:\d+\) returned .* a dict"):
-        render(context_of(app), "page.html", {})
+        render(entered(app), "page.html", {})
 
 
 async def test_an_overridden_update_template_context_counts_for_both_renders():
@@ -781,7 +781,7 @@ async def test_an_overridden_update_template_context_counts_for_both_renders():
 
     app = Louder({"page.html": "{{ user }}"})
     app.processor(user_of_page)
-    context = context_of(app)
+    context = entered(app)
 
     assert await render_async(context, "page.html", {}) == "aa"
     assert await asyncio.to_thread(render, context, "page.html", {}) == "aa"
@@ -799,7 +799,7 @@ def recorder(log: list[Any], name: str) -> Callable[..., None]:
 
 async def test_signals_are_sent_before_and_after_rendering():
     app = Shop({"page.html": "{{ a }}"})
-    context = context_of(app)
+    context = entered(app)
     log: list[Any] = []
 
     with (
@@ -818,7 +818,7 @@ async def test_signals_are_sent_before_and_after_rendering():
 
 
 async def test_a_receiver_may_change_the_values_of_a_template():
-    context = context_of(Shop({"page.html": "{{ a }}"}))
+    context = entered(Shop({"page.html": "{{ a }}"}))
 
     def change(sender: Any, *, context: dict[str, Any], **_: Any) -> None:
         context["a"] = "changed"
@@ -830,7 +830,7 @@ async def test_a_receiver_may_change_the_values_of_a_template():
 
 @pytest.mark.parametrize("signal", [before_render_template, template_rendered])
 async def test_an_async_receiver_needs_a_thread_or_an_awaited_render(signal: Any):
-    context = context_of(Shop({"page.html": "page"}))
+    context = entered(Shop({"page.html": "page"}))
     received: list[str] = []
 
     async def receive(sender: Any, **_: Any) -> None:
@@ -973,7 +973,7 @@ async def test_an_awaited_template_can_be_rendered_where_there_is_no_context():
 
 
 def test_a_stream_in_a_thread_is_iterated():
-    context = context_of(Shop({"page.html": "{% for x in 'abc' %}{{ x }}{% endfor %}"}))
+    context = entered(Shop({"page.html": "{% for x in 'abc' %}{{ x }}{% endfor %}"}))
 
     pieces = stream(context, "page.html", {})
 
@@ -987,7 +987,7 @@ async def test_a_stream_on_the_loop_is_iterated_with_async_for():
         Shop({"page.html": "{% for x in 'abc' %}{{ double(x) }}{% endfor %}"})
     )
     app.processor(user_of_page)
-    context = context_of(app)
+    context = entered(app)
 
     pieces = stream(context, "page.html", {})
 
@@ -1011,7 +1011,7 @@ def test_processors_and_missing_templates_of_a_stream_show_at_the_call():
     app = Shop({"page.html": "{{ a }}"})
     called: list[str] = []
     app.processor(lambda: called.append("processor") or {"a": 1})
-    context = context_of(app)
+    context = entered(app)
 
     with pytest.raises(TemplateNotFound):
         stream(context, "missing.html", {})
@@ -1022,11 +1022,11 @@ def test_processors_and_missing_templates_of_a_stream_show_at_the_call():
 
 async def test_a_missing_template_of_a_stream_on_the_loop_shows_at_the_call():
     with pytest.raises(TemplateNotFound):
-        stream(context_of(Shop()), "missing.html", {})
+        stream(entered(Shop()), "missing.html", {})
 
 
 async def test_a_stream_says_that_it_was_rendered_when_it_is_over():
-    context = context_of(Shop({"page.html": "{{ a }}"}))
+    context = entered(Shop({"page.html": "{{ a }}"}))
     log: list[Any] = []
 
     def walk() -> None:
@@ -1055,7 +1055,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_small_pieces_of_a_stream_are_joined(no_pauses: None):
-    context = context_of(Shop())
+    context = entered(Shop())
 
     pieces = list(cast("Iterator[str]", stream_string(context, LONG, {})))
 
@@ -1066,7 +1066,7 @@ def test_small_pieces_of_a_stream_are_joined(no_pauses: None):
 
 
 async def test_small_pieces_of_a_stream_on_the_loop_are_joined(no_pauses: None):
-    pieces: Any = stream_string(context_of(Shop()), LONG, {})
+    pieces: Any = stream_string(entered(Shop()), LONG, {})
 
     joined = [piece async for piece in pieces]
 
@@ -1089,7 +1089,7 @@ def test_each_line_of_a_slow_stream_is_there_before_the_next_one_is_waited_for()
     app = Shop()
     app.registry.template["globals"]["lines"] = lines
 
-    for piece in cast("Iterator[str]", stream_string(context_of(app), source, {})):
+    for piece in cast("Iterator[str]", stream_string(entered(app), source, {})):
         taken.append(piece)
 
     assert [text[-len("line 0</li>") :] for text in known[1:]] == ["line 0</li>", "line 1</li>"]
@@ -1100,7 +1100,7 @@ def test_a_slow_reader_gets_long_pieces_all_the_same(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(rendering, "monotonic", lambda: len(pieces) * 0.06)
     source = "{% for x in range(2000) %}<td>{{ x }}</td>{% endfor %}"
 
-    for piece in cast("Iterator[str]", stream_string(context_of(Shop()), source, {})):
+    for piece in cast("Iterator[str]", stream_string(entered(Shop()), source, {})):
         pieces.append(piece)
 
     assert len(pieces) < 20
@@ -1118,7 +1118,7 @@ async def test_a_stream_that_is_left_early_closes_what_it_iterates():
 
     rows_of_page = rows()
     pieces: Any = stream_string(
-        context_of(Shop()), "{% for x in rows %}{{ x }}{% endfor %}", {"rows": rows_of_page}
+        entered(Shop()), "{% for x in rows %}{{ x }}{% endfor %}", {"rows": rows_of_page}
     )
     assert await anext(pieces) == "row"
 
@@ -1129,7 +1129,7 @@ async def test_a_stream_that_is_left_early_closes_what_it_iterates():
 
 
 async def test_an_error_in_a_stream_shows_its_line():
-    context = context_of(Shop({"page.html": "one\ntwo {{ 1 // zero }}\n"}))
+    context = entered(Shop({"page.html": "one\ntwo {{ 1 // zero }}\n"}))
 
     with pytest.raises(ZeroDivisionError) as caught:
         async for _ in cast("AsyncIterator[str]", stream(context, "page.html", {"zero": 0})):
@@ -1151,7 +1151,7 @@ def test_templates_of_the_app_come_before_those_of_blueprints_in_their_order():
             "second": Owner("shop.second", {"b.html": "second", "c.html": "second"}),
         },
     )
-    context = context_of(app)
+    context = entered(app)
 
     assert [render(context, f"{name}.html", {}) for name in "abc"] == ["app", "first", "second"]
     assert app.jinja_env.list_templates() == ["a.html", "b.html", "c.html"]
@@ -1172,7 +1172,7 @@ def test_a_missing_template_says_where_it_was_looked_for(tmp_path: Path):
     app.jinja_loader = cast(Any, FileSystemLoader([tmp_path / "a", tmp_path / "b"]))
 
     with pytest.raises(TemplateNotFound) as caught:
-        render(context_of(app), "missing.html", {})
+        render(entered(app), "missing.html", {})
 
     assert caught.value.name == "missing.html"
     assert str(caught.value) == (
@@ -1183,7 +1183,7 @@ def test_a_missing_template_says_where_it_was_looked_for(tmp_path: Path):
 
 
 def test_a_missing_parent_says_where_it_was_looked_for():
-    context = context_of(Shop({"page.html": "{% extends 'missing.html' %}"}))
+    context = entered(Shop({"page.html": "{% extends 'missing.html' %}"}))
 
     with pytest.raises(TemplateNotFound, match=r"'missing.html' was not found. Searched: appl"):
         render(context, "page.html", {})
@@ -1191,12 +1191,12 @@ def test_a_missing_parent_says_where_it_was_looked_for():
 
 def test_an_app_without_templates_says_that_it_has_none():
     with pytest.raises(TemplateNotFound, match="neither the app nor a blueprint has templates"):
-        render(context_of(Shop()), "missing.html", {})
+        render(entered(Shop()), "missing.html", {})
 
 
 def test_a_list_of_missing_templates_says_where_they_were_looked_for():
     with pytest.raises(TemplatesNotFound) as caught:
-        render(context_of(Shop({})), ["a.html", "b.html"], {})
+        render(entered(Shop({})), ["a.html", "b.html"], {})
 
     assert str(caught.value) == (
         "none of the templates given were found: a.html, b.html."
@@ -1207,7 +1207,7 @@ def test_a_list_of_missing_templates_says_where_they_were_looked_for():
 
 def test_an_empty_list_of_templates_stays_what_jinja_says_of_it():
     with pytest.raises(TemplatesNotFound, match="an empty list") as caught:
-        render(context_of(Shop({})), [], {})
+        render(entered(Shop({})), [], {})
 
     assert "Searched" not in str(caught.value)
 
@@ -1216,7 +1216,7 @@ def test_a_list_of_missing_templates_of_another_loader_stays_what_jinja_says_of_
     app = Shop(options={"loader": DictLoader({})})
 
     with pytest.raises(TemplatesNotFound) as caught:
-        render(context_of(app), ["a.html"], {})
+        render(entered(app), ["a.html"], {})
 
     assert str(caught.value) == "none of the templates given were found: a.html"
 
@@ -1227,13 +1227,13 @@ def test_compiled_templates_are_found(tmp_path: Path):
     app = Shop()
     app.jinja_loader = cast(Any, jinja2.ModuleLoader(tmp_path))
 
-    assert render(context_of(app), "page.html", {"name": "Ada"}) == "Hello Ada"
+    assert render(entered(app), "page.html", {"name": "Ada"}) == "Hello Ada"
 
 
 def test_searches_are_not_explained_unless_configured(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG)
 
-    render(context_of(Shop({"page.html": ""})), "page.html", {})
+    render(entered(Shop({"page.html": ""})), "page.html", {})
 
     assert not caplog.records
 
@@ -1244,7 +1244,7 @@ def test_a_search_is_explained_on_request(caplog: pytest.LogCaptureFixture, tmp_
     cast(Any, app.blueprints["cart"]).jinja_loader = FileSystemLoader(tmp_path)
     caplog.set_level(logging.INFO)
 
-    render(context_of(app, "cart.show"), "page.html", {})
+    render(entered(app, "cart.show"), "page.html", {})
 
     assert [str(record.msg) for record in caplog.records] == [
         "Locating template 'page.html':\n"
@@ -1266,7 +1266,7 @@ def test_a_search_that_finds_nothing_explains_the_folders_of_blueprints(
     caplog.set_level(logging.INFO)
 
     with pytest.raises(TemplateNotFound):
-        render(context_of(app, "cart.show"), "missing.html", {})
+        render(entered(app, "cart.show"), "missing.html", {})
 
     text = str(caplog.records[0].msg)
     assert "-> not known: its templates are compiled" in text
@@ -1283,7 +1283,7 @@ def test_a_search_that_finds_several_explains_which_one_wins(caplog: pytest.LogC
     )
     caplog.set_level(logging.INFO)
 
-    assert render(context_of(app), "page.html", {}) == "app"
+    assert render(entered(app), "page.html", {}) == "app"
 
     text = str(caplog.records[0].msg)
     assert text.count("-> found ('<string>')") == 2
@@ -1311,7 +1311,7 @@ def test_a_loader_explains_nothing_unless_it_is_told_where_to():
 
 
 def test_a_flashed_message_is_shown_once_and_as_often_as_this_request_asks():
-    context = context_of(Shop())
+    context = entered(Shop())
     session = with_session(context)
     flash(context, "saved")
     session.modified = False
@@ -1323,7 +1323,7 @@ def test_a_flashed_message_is_shown_once_and_as_often_as_this_request_asks():
 
 
 def test_a_second_message_is_noticed_by_the_session():
-    context = context_of(Shop())
+    context = entered(Shop())
     session = with_session(context)
     flash(context, "first")
     session.modified = False
@@ -1335,7 +1335,7 @@ def test_a_second_message_is_noticed_by_the_session():
 
 
 def test_messages_are_shown_with_categories_and_filtered_by_them():
-    context = context_of(Shop())
+    context = entered(Shop())
     with_session(context)["_flashes"] = [("a", "one"), ("b", "two"), ("a", "three")]
 
     assert get_flashed_messages(context, with_categories=True) == [
@@ -1348,7 +1348,7 @@ def test_messages_are_shown_with_categories_and_filtered_by_them():
 
 
 def test_a_request_without_messages_leaves_the_session_alone():
-    context = context_of(Shop())
+    context = entered(Shop())
     session = with_session(context)
 
     assert get_flashed_messages(context) == []
@@ -1361,7 +1361,7 @@ def test_messages_are_shown_by_a_template_and_markup_stays_markup():
         "{{ category }}: {{ message }};{% endfor %}"
         "{{ get_flashed_messages(category_filter=['b']) | length }}"
     )
-    context = context_of(Shop({"page.html": source}))
+    context = entered(Shop({"page.html": source}))
     with_session(context)
     flash(context, Markup("<b>"), "a")
     flash(context, "<i>", "b")
@@ -1370,7 +1370,7 @@ def test_messages_are_shown_by_a_template_and_markup_stays_markup():
 
 
 async def test_a_flash_is_announced():
-    context = context_of(Shop())
+    context = entered(Shop())
     with_session(context)
     heard: list[Any] = []
 
@@ -1384,7 +1384,7 @@ async def test_a_flash_is_announced():
 
 
 async def test_an_async_receiver_of_flashes_needs_a_thread():
-    context = context_of(Shop())
+    context = entered(Shop())
     with_session(context)
     heard: list[Any] = []
 
