@@ -98,7 +98,7 @@ def certify(folder: Path) -> ssl.SSLContext:
 @contextlib.asynccontextmanager
 async def proxied(folder: Path) -> AsyncIterator[Proxied]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        options: dict[str, Any] = {"proxy_headers": False, "log_level": "critical"}
+        options: dict[str, Any] = {"proxy_headers": False, "log_config": None}
         server = uvicorn.Server(uvicorn.Config(shop(), **options))
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         port = free_port()
