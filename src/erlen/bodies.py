@@ -25,7 +25,7 @@ from .streams import Inbox, Turn
 from .timeouts import Alarm, Rest
 from .typing import Message, Receive
 
-__all__ = ["Body", "BodyLimits", "BodyStream", "on_loop_thread"]
+__all__ = ["Body", "BodyLimits", "BodyStream", "begin", "on_loop_thread"]
 
 _IN_MEMORY = 1024 * 1024
 """Bytes of a body that are kept in memory for a ``def`` view before a file takes them."""
@@ -54,8 +54,9 @@ class BodyLimits(Protocol):
 class Body(Turn):
     """What a client sends after its headers: still arriving, or here as a whole.
 
-    *announced* is the length that the client gave, in bytes; 0 if it gave none. Whoever reads
-    takes a turn, since several tasks may ask for the body.
+    *announced* is the length that the client gave, in bytes; 0 if it gave none. *whole* is all of
+    it, if it is here; *inbox* has what was received of it. Whoever reads takes a turn, since
+    several tasks may ask for the body.
     """
 
     __slots__ = (
@@ -69,31 +70,36 @@ class Body(Turn):
         "_silence",
         "_spool",
         "_waited",
-        "_was_one",
         "_whole",
         "is_here",
         "limits",
         "received",
     )
 
-    def __init__(self, receive: Receive, announced: int, limits: BodyLimits) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        announced: int,
+        limits: BodyLimits,
+        whole: bytes | None = None,
+        inbox: Inbox | None = None,
+    ) -> None:
         self.taken = False
         self.waiting = None
         self.limits = limits
         """How it has to come. Others may be set while it arrives."""
-        self.is_here = False
+        self.is_here = whole is not None
         """Whether all of it was read, into memory or a file."""
-        self.received = 0
+        self.received = len(whole or b"")
         """Bytes that have arrived."""
         self._receive = receive
-        self._inbox: Inbox | None = None
-        self._was_one = False  # message, which was taken
+        self._inbox = inbox
         self._announced = announced
         self._alarm: Alarm | None = None
         self._waited = 0.0  # seconds
         self._silence = 0.0  # seconds since the last piece
         self._parts: list[bytes] | None = None
-        self._whole: bytes | None = None
+        self._whole = whole
         self._spool: IO[bytes] | None = None
         self._file: IO[bytes] | None = None
         self._again: Iterator[Message] | None = None
@@ -107,8 +113,6 @@ class Body(Turn):
 
         :raises HTTPException: 413, 408 or 400.
         """
-        if self.came_at_once():
-            return
         if self.taken:
             await self.wait()
         self.taken = True
@@ -117,44 +121,6 @@ class Body(Turn):
                 await self._read_all(spool)
         finally:
             self.end()
-
-    def came_at_once(self) -> bool:
-        """Read all of it if that takes no waiting, and say whether it is here."""
-        return self.is_here or (not self.taken and self.at_once(keep=True) is not None)
-
-    def at_once(self, *, keep: bool) -> bytes | None:
-        """Take all of it if it is one message that is here, and not large. Most bodies are.
-
-        For whoever has the turn, or finds it free. What is not to *keep* is gone then. Of any
-        other body it takes nothing, and leaves it to whoever goes on to refuse it.
-        """
-        # PERF: without the coroutines that waiting takes, without an inbox and a check.
-        most = self.limits.max_content_length
-        if most is None or most > _IN_MEMORY:
-            most = _IN_MEMORY
-        if self._inbox is not None or self._was_one or self._announced > most:
-            return None
-        steps: Any = self._receive()
-        if steps.__class__ is not CoroutineType:
-            steps = steps.__await__()
-        try:
-            future = steps.send(None)
-        except StopIteration as there:
-            message: Message = there.value
-        else:
-            self._inbox = Inbox(self._receive, Rest(steps, future))
-            return None
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            piece: bytes = message.get("body", b"")
-            if len(piece) <= most:
-                self.received = len(piece)
-                self._was_one = True
-                if keep:
-                    self._whole = piece
-                    self.is_here = True
-                return piece
-        self.inbox.put_back(message)
-        return None
 
     async def _read_all(self, spool: bool) -> None:
         parts = self._parts = self._parts or []
@@ -184,16 +150,16 @@ class Body(Turn):
 
     @property
     def inbox(self) -> Inbox:
-        """What its messages are taken from. One that is all of it needs none."""
+        """What its messages are taken from."""
         if self._inbox is None:
             self._inbox = Inbox(self._receive)
-            self._inbox.complete = self._was_one
+            self._inbox.complete = self.is_here
         return self._inbox
 
     @property
     def complete(self) -> bool:
         """Whether the last piece was taken."""
-        return self._was_one or (self._inbox is not None and self._inbox.complete)
+        return self.is_here or (self._inbox is not None and self._inbox.complete)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield it piece by piece as it arrives; as a whole if it was read already."""
@@ -244,8 +210,6 @@ class Body(Turn):
 
         :raises HTTPException: 413, 408 or 400.
         """
-        if self._inbox is None and (piece := self.at_once(keep=False)):
-            return piece
         self.check()
         inbox = self._inbox or self.inbox
         while not inbox.complete:
@@ -383,6 +347,36 @@ class Body(Turn):
         if self._spool is not None:
             with suppress(OSError):  # what a full disk did not take is thrown away anyway
                 self._spool.close()
+
+
+def begin(receive: Receive, announced: int, limits: BodyLimits) -> bytes | Body:
+    """Take all of a body if it is one message that is here, and not large. Most bodies are.
+
+    Of any other it takes nothing, and leaves it to the :class:`Body` to refuse it or to go on.
+    """
+    # PERF: without the coroutines that waiting takes, without an inbox, an alarm and a check.
+    most = limits.max_content_length
+    if most is None or most > _IN_MEMORY:
+        most = _IN_MEMORY
+    if announced > most:  # not asked for, since a server may tell the client to go on
+        return Body(receive, announced, limits)
+    steps: Any = receive()
+    if steps.__class__ is not CoroutineType:
+        steps = steps.__await__()
+    try:
+        future = steps.send(None)
+    except StopIteration as there:
+        message: Message = there.value
+    else:
+        begun = Inbox(receive, Rest(steps, future))
+        return Body(receive, announced, limits, inbox=begun)
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        piece: bytes = message.get("body", b"")
+        if piece.__class__ is bytes and len(piece) <= most:
+            return piece
+    inbox = Inbox(receive)
+    inbox.put_back(message)
+    return Body(receive, announced, limits, inbox=inbox)
 
 
 class BodyStream:

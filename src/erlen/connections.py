@@ -73,6 +73,7 @@ class Connection:
         "__dict__",
         "__weakref__",
         "_args",
+        "_body",
         "_cookies",
         "_headers",
         "_receive",
@@ -108,7 +109,8 @@ class Connection:
         self._headers: RequestHeaders | None = None
         self._args: ImmutableMultiDict[str, str] | None = None
         self._cookies: ImmutableMultiDict[str, str] | None = None
-        self._sent: Any = None  # of a request alone
+        self._sent: Any = None  # of a request alone, and
+        self._body: Any = None
 
     @overload
     def enter(self, manager: AbstractAsyncContextManager[T]) -> Awaitable[T]: ...

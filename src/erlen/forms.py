@@ -176,7 +176,9 @@ def urlencoded_fields(sent: bytes, limits: FormLimits) -> ImmutableMultiDict[str
 
     :raises FormTooLarge: if a limit is passed.
     """
-    check_limit("max_memory", limits.max_memory, len(sent))
+    most = limits.max_memory
+    if most is not None and len(sent) > most:
+        raise FormTooLarge("max_memory", limit=most, size=len(sent))
     try:
         return parse_query(sent, max_items=limits.max_parts)
     except TooManyItems as error:

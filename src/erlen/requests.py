@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from starlette.requests import Request as StarletteRequest
 
-from .bodies import Body, BodyStream
-from .concurrency import Pending, Soon, on_loop, to_thread
+from .bodies import Body, BodyStream, begin, on_loop_thread
+from .concurrency import Pending, Soon, on_loop, to_thread, wait_for
 from .connections import Connection, Limits, session_of
 from .datastructures import CombinedMultiDict, ImmutableMultiDict
 from .elsewhere import REQUEST, lacks, refuse_overrides
@@ -58,7 +58,6 @@ T = TypeVar("T")
 
 _EMPTY_FORM = Form(ImmutableMultiDict(), ImmutableMultiDict())
 _UNREAD = object()
-_OF_BODY = frozenset({b"content-type", b"content-length"})
 
 
 class _Kinds(dict[bytes | None, tuple[str | None, str]]):
@@ -89,7 +88,7 @@ class Limit(Generic[T]):
 
     def __set__(self, request: Any, value: T) -> None:
         request.limits = _with(request.limits, self._name, value)
-        if request._body is not None:
+        if isinstance(request._body, Body):
             request._body.limits = request.limits
 
 
@@ -126,8 +125,9 @@ class Request(Connection):
 
     # PERF: most requests have no body, so what becomes of it has its defaults here.
     stream_body: bool = False
-    _sent: tuple[str | None, str, bytes | None, bool] | None
-    _body: Body | None = None
+    _sent: tuple[str | None, str, int | None, bool] | None
+    _body: Body | bytes | None
+    """What has come: all of it in one message, or what knows the rest; ``None``: not touched."""
     _fields: ImmutableMultiDict[str, str] | None = None
     _files: ImmutableMultiDict[str, UploadFile] = NO_FILES
     _form_failure: Exception | None = None
@@ -174,43 +174,36 @@ class Request(Connection):
     @property
     def content_length(self) -> int | None:
         """The length of the body as the client announced it; ``None`` if it did not."""
-        length = (self._sent or self._announced())[2]
-        if length is None or not length.isdigit() or len(length) > 18:
-            return None
-        return int(length)
+        return (self._sent or self._announced())[2]
 
     @property
     def has_body(self) -> bool:
         """Whether the client announced a body."""
-        _, _, length, in_chunks = self._sent or self._announced()
-        return in_chunks or length not in (None, b"0")
+        return (self._sent or self._announced())[3]
 
     @property
     def body_is_over(self) -> bool:
         """Whether all of the body was received, or the client announced none."""
-        return not self.has_body if self._body is None else self._body.complete
+        body = self._body
+        if body is None:
+            return not self.has_body
+        return body.complete if isinstance(body, Body) else True
 
-    def _announced(self) -> tuple[str | None, str, bytes | None, bool]:
-        """Find what the headers say of the body: type, its name, length, if it is in chunks."""
+    def _announced(self) -> tuple[str | None, str, int | None, bool]:
+        """Find what the headers say: type of the body, its name, length, and whether it has one."""
         # PERF: one look for all of it, which is asked for again and again.
-        kind: bytes | None = None
-        length: bytes | None = None
-        in_chunks = False
         headers = self.scope.get("headers", ())
-        for name, value in headers:
-            if name in _OF_BODY:
-                if name == b"content-length":
-                    length = length or value
-                else:
-                    kind = kind or value
-        if not kind or not length or length == b"0":
+        found = dict(reversed(headers))  # so that the first of several counts
+        kind, length = found.get(b"content-type"), _length(found.get(b"content-length"))
+        has_body = True
+        if not kind or not length:
             # A server may hand on names as they were sent, and not every length is known.
             found = {name.lower(): value for name, value in reversed(headers)}
-            kind, length = found.get(b"content-type"), found.get(b"content-length")
-            in_chunks = b"transfer-encoding" in found
-        text, media_type = _KINDS[kind]
-        self._sent = sent = text, media_type, length, in_chunks
-        return sent
+            kind, sent = found.get(b"content-type"), found.get(b"content-length")
+            length = _length(sent)
+            has_body = b"transfer-encoding" in found or sent not in (None, b"0")
+        self._sent = told = (*_KINDS[kind], length, has_body)
+        return told
 
     @property
     def content_encoding(self) -> str | None:
@@ -420,12 +413,25 @@ class Request(Connection):
     def _content(self) -> Body:
         """The body, made when it is first touched, under the limits of now."""
         body = self._body
-        if body is None:
+        if not isinstance(body, Body):
+            if body is None and not on_loop_thread():
+                return wait_for(self._begun)  # there alone it is taken from who sends it
+            made = Body(self._receive, self.content_length or 0, self._limits, body)
             # In one step: a thread and the loop may want it at the same time.
-            made = Body(self._receive, self.content_length or 0, self._limits)
-            body = self.__dict__.setdefault("_body", made)
+            self._body = body = self.__dict__.setdefault("_made", made)
         body.limits = self._limits
         return body
+
+    async def _begun(self) -> Body:
+        return self._content
+
+    def _at_once(self) -> bytes | None:
+        """Return all of the body, if it came as one message; on the loop."""
+        body = self._body
+        if body is None:
+            length = (self._sent or self._announced())[2]
+            self._body = body = begin(self._receive, length or 0, self._limits)
+        return body if isinstance(body, bytes) else None
 
     async def prefetch(self, *, spool: bool = True) -> None:
         """Read the whole body, into memory or, if it is large and *spool* is true, a file.
@@ -434,7 +440,8 @@ class Request(Connection):
 
         :raises HTTPException: 413, 408 or 400.
         """
-        await self._content.read(spool=spool)
+        if self._at_once() is None:
+            await self._content.read(spool=spool)
 
     async def replay(self) -> Message:
         """Receive as an ASGI app does, with a body that was read already given again."""
@@ -450,16 +457,22 @@ class Request(Connection):
 
     def _read_data(self, plain: bool, cache: bool, as_text: bool, parse_form_data: bool) -> Any:
         how = plain, cache, as_text, parse_form_data
-        if parse_form_data and self._is_form and self._fields_if_here(plain) is None:
-            return _after(self._load_form(), self._read_data, *how)
+        if parse_form_data and self._is_form:
+            fields = self._read_fields(plain)
+            if not isinstance(fields, ImmutableMultiDict):
+                return _after(fields, self._read_data, *how)
+        whole = self._body if plain else self._at_once()
+        if isinstance(whole, bytes):
+            if not cache:
+                self._body = b""
+            return whole.decode("utf-8", "replace") if as_text else whole
         body = self._content
         if not body.is_here:
             if self._fields is not None:
                 return "" if as_text else b""
-            if plain:
-                body.need()
-            elif not body.came_at_once():
+            if not plain:
                 return _after(body.read(spool=False), self._read_data, *how)
+            body.need()
         return body.data(cache, as_text)
 
     def _read_json(self, plain: bool, force: bool, silent: bool, cache: bool) -> Any:
@@ -467,9 +480,9 @@ class Request(Connection):
             return self._json
         if not (force or self.is_json):
             return None if silent else self.on_json_loading_failed(None)
-        body = self._content
-        sent = None if plain or body.taken else body.at_once(keep=True)
-        if sent is None:
+        sent = self._body if plain else self._at_once()
+        if not isinstance(sent, bytes):
+            body = self._content
             if plain:
                 body.need()
             elif not body.is_here:
@@ -485,15 +498,29 @@ class Request(Connection):
         return value
 
     def _read_fields(self, plain: bool) -> Soon[ImmutableMultiDict[str, str]]:
-        fields = self._fields_if_here(plain)
-        if fields is None:
-            return _after(self._load_form(), self._read_fields, plain)
-        return fields
+        if plain:
+            self._load_form_now()
+        fields = self._fields
+        if fields is not None:
+            return fields
+        if self.mimetype == URLENCODED:
+            # PERF: without the coroutines that waiting takes. Most forms come like this.
+            untouched = self._body is None
+            sent = self._at_once()
+            if sent is not None:
+                try:
+                    fields = self._fields = urlencoded_fields(sent, self._limits.form)
+                except FormError as error:
+                    raise _refused(error) from error
+                if untouched:
+                    self._body = b""  # as of a form that is parsed while it arrives
+                return fields
+        return _after(self._load_form(), self._read_fields, plain)
 
     def _read_files(self, plain: bool) -> Soon[ImmutableMultiDict[str, UploadFile]]:
-        fields = self._fields_if_here(plain)
-        if fields is None:
-            return _after(self._load_form(), self._read_files, plain)
+        fields = self._read_fields(plain)
+        if not isinstance(fields, ImmutableMultiDict):
+            return _after(fields, self._read_files, plain)
         if self.limits.debug and self.mimetype != "multipart/form-data":
             return NoFiles(fields, self.mimetype)
         return self._files
@@ -501,27 +528,10 @@ class Request(Connection):
     def _read_values(self, plain: bool) -> Soon[CombinedMultiDict[str, str]]:
         if self.method in ("GET", "HEAD"):
             return CombinedMultiDict([self.args])
-        fields = self._fields_if_here(plain)
-        if fields is None:
-            return _after(self._load_form(), self._read_values, plain)
+        fields = self._read_fields(plain)
+        if not isinstance(fields, ImmutableMultiDict):
+            return _after(fields, self._read_values, plain)
         return CombinedMultiDict([self.args, fields])
-
-    def _fields_if_here(self, plain: bool) -> ImmutableMultiDict[str, str] | None:
-        """Return the fields if that takes no waiting; ``None``: :meth:`_load_form` first."""
-        if plain:
-            self._load_form_now()
-        fields = self._fields
-        if fields is None and self.mimetype == URLENCODED:
-            # PERF: without the coroutines that waiting takes. Most forms come like this.
-            body = self._content
-            sent = None if body.taken else body.at_once(keep=False)
-            if sent is not None:
-                try:
-                    fields = self._fields = urlencoded_fields(sent, self._limits.form)
-                except FormError as error:
-                    self._form_failure = failure = _refused(error)
-                    raise failure from error
-        return fields
 
     async def _load_form(self) -> None:
         """Parse the form as it arrives."""
@@ -603,14 +613,20 @@ class Request(Connection):
 
     def close(self) -> None:
         """Close the files of this request."""
+        if self._sent is None:
+            return  # nobody asked for a body
         body, files = self._body, self._files
-        if body is not None:
+        if isinstance(body, Body):
             body.close()
         if files:
             for uploads in files.listvalues():
                 for upload in uploads:
                     with suppress(OSError):  # what a full disk did not take is thrown away anyway
                         upload.close()
+
+
+def _length(sent: bytes | None) -> int | None:
+    return int(sent) if sent and sent.isdigit() and len(sent) <= 18 else None
 
 
 async def _after(reading: Awaitable[Any], read: Callable[..., Soon[T]], *how: Any) -> T:

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from contextlib import aclosing, suppress
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -761,6 +762,54 @@ async def test_several_tasks_may_ask_for_the_body_at_once():
     assert of_form.body == b"11600000"
     assert of_json.body == b'["[1, 2]",[1,2]]\n'
     await app.close_worker_pool()
+
+
+async def test_a_thread_that_asks_while_the_loop_takes_the_body_finds_it_too():
+    app, found, threads = Erlen("both"), list[Any](), list[threading.Thread]()
+
+    def ask() -> None:
+        found.append(sync.request.get_json())
+
+    async def receive() -> Any:
+        if threads:
+            return {"type": "http.disconnect"}
+        threads.append(threading.Thread(target=copy_context().run, args=(ask,)))
+        threads[0].start()
+        threads[0].join(0.1)  # it comes as far as it can
+        return {"type": "http.request", "body": b"[1, 2]"}
+
+    @app.post("/")
+    async def view() -> str:
+        found.append(await request.get_json())
+        await asyncio.to_thread(threads[0].join)
+        return "fine"
+
+    exchange = Exchange(app, method="POST", headers=JSON["headers"])
+    await app(exchange.scope, receive, exchange.send)
+
+    assert found == [[1, 2], [1, 2]]
+
+
+@pytest.mark.parametrize(("first", "left"), [(True, b"a=1"), (False, b"")])
+async def test_a_form_that_is_parsed_as_it_comes_leaves_no_data(first: bool, left: bytes):
+    app, found = Erlen("data"), list[Any]()
+
+    @app.post("/")
+    async def view() -> str:
+        if first:
+            await request.get_data()
+        found.append((await request.form)["a"])
+        found.append(await request.get_data())
+        return "fine"
+
+    async def receive() -> Any:  # at once
+        return {"type": "http.request", "body": b"a=1"}
+
+    form = [(b"content-type", b"application/x-www-form-urlencoded")]
+    exchange = Exchange(app, method="POST", headers=form)
+    await app(exchange.scope, receive, exchange.send)
+
+    assert found == ["1", left]
 
 
 @pytest.mark.parametrize("body", [[b"a=1&b=2&c=3", b"&d=4", b"&e=5"], [b"a=1&b=2&c=3&d=4"]])

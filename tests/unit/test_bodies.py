@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from erlen.bodies import Body
+from erlen.bodies import Body, begin
 from erlen.connections import Limits
 from erlen.exceptions import ClientDisconnected, RequestEntityTooLarge, RequestTimeout
 
@@ -18,6 +18,11 @@ MEGABYTE = 1024 * 1024
 
 def body_of(*pieces: bytes, announced: int = 0, left: bool = False, **limits: Any) -> Body:
     """A body that arrives in *pieces*; nothing more comes after them if the client has *left*."""
+    return Body(coming(*pieces, left=left), announced, replace(LIMITS, **limits))
+
+
+def coming(*pieces: bytes, left: bool = False) -> Any:
+    """What a server hands out: *pieces*, and that the client has *left*."""
     messages: list[dict[str, Any]] = [
         {"type": "http.request", "body": piece, "more_body": True} for piece in pieces
     ]
@@ -31,7 +36,7 @@ def body_of(*pieces: bytes, announced: int = 0, left: bool = False, **limits: An
             await asyncio.Event().wait()
         return messages.pop(0)
 
-    return Body(receive, announced, replace(LIMITS, **limits))
+    return receive
 
 
 async def replayed(body: Body) -> bytes:
@@ -216,32 +221,73 @@ async def test_a_client_that_has_left_is_no_end_of_a_body_that_came_not_at_all()
     [((b"tea",), b"tea"), ((b"",), b""), ((b"te", b"a"), None), ((b"x" * 2 * MEGABYTE,), None)],
     ids=["small", "empty", "in two pieces", "large"],
 )
-async def test_at_once_a_body_is_taken_as_a_whole_or_not_at_all(pieces, taken):
-    body = body_of(*pieces)
+async def test_a_body_that_begins_is_taken_as_a_whole_or_not_at_all(pieces, taken):
+    body = begin(coming(*pieces), 0, LIMITS)
 
-    assert body.at_once(keep=False) == taken
-    assert body.complete == (taken is not None)
-    assert body.at_once(keep=False) is None
+    if taken is not None:
+        assert body == taken
+    else:
+        assert isinstance(body, Body)
+        assert not body.complete
+        assert b"".join([chunk async for chunk in body.chunks()]) == b"".join(pieces)
 
-    left = b"" if taken is not None else b"".join(pieces)
-    assert b"".join([chunk async for chunk in body.chunks()]) == left
-    assert body.complete
+
+@pytest.mark.parametrize("most", [2, 3, 4, None])
+async def test_a_body_that_begins_is_only_taken_within_its_limit(most):
+    body = begin(coming(b"tea"), 0, replace(LIMITS, max_content_length=most))
+
+    assert (body == b"tea") == (most != 2)
+
+
+async def test_a_body_that_is_whole_is_there_for_everybody():
+    body = Body(coming(left=True), 3, LIMITS, b"tea")
+
+    assert (body.is_here, body.complete, body.received) == (True, True, 3)
+    assert [chunk async for chunk in body.chunks()] == [b"tea"]
+    assert await replayed(body) == b"tea"
+    assert await body.inbox.until_disconnect() == {"type": "http.disconnect"}
+
+
+async def test_a_body_that_has_to_be_waited_for_is_asked_for_once():
+    came: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+    asked = []
+
+    async def receive():
+        asked.append(1)
+        return await came
+
+    body = begin(receive, 0, LIMITS)
+    assert isinstance(body, Body)
+    came.set_result({"type": "http.request", "body": b"tea"})
+    await body.read()
+
+    assert (body.data(), asked) == (b"tea", [1])
+
+
+async def test_a_body_that_is_no_bytes_is_read_all_the_same():
+    body = begin(coming(bytearray(b"tea")), 0, LIMITS)  # type: ignore[arg-type]
+
+    assert isinstance(body, Body)
+    await body.read()
+
+    assert body.data() == b"tea"
 
 
 async def test_a_body_that_is_announced_too_long_is_refused_before_it_is_asked_for():
     async def receive():  # a server answers the first call with 100 Continue
         raise AssertionError("It was asked for.")
 
-    body = Body(receive, 9, replace(LIMITS, max_content_length=8))
+    body = begin(receive, 9, replace(LIMITS, max_content_length=8))
 
+    assert isinstance(body, Body)
     for read in (body.read, body.next_chunk):
         with pytest.raises(RequestEntityTooLarge):
             await read()
 
 
-async def test_what_at_once_left_is_not_lost_to_whoever_waits_that_the_client_leaves():
-    body = body_of(b"te", b"a", left=True)
-    assert body.at_once(keep=False) is None
+async def test_what_began_is_not_lost_to_whoever_waits_that_the_client_leaves():
+    body = begin(coming(b"te", b"a", left=True), 0, LIMITS)
+    assert isinstance(body, Body)
 
     await body.inbox.until_disconnect()
 
@@ -251,11 +297,8 @@ async def test_what_at_once_left_is_not_lost_to_whoever_waits_that_the_client_le
 async def test_receive_may_return_anything_that_can_be_awaited():
     future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
     future.set_result({"type": "http.request", "body": b"tea"})
-    body = Body(lambda: future, 0, LIMITS)
 
-    await body.read()
-
-    assert body.data() == b"tea"
+    assert begin(lambda: future, 0, LIMITS) == b"tea"
 
 
 async def test_a_body_that_stops_is_not_waited_for_longer_than_is_allowed():
