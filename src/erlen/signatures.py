@@ -18,6 +18,11 @@ __all__ = ["check_view", "contradictions"]
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
+_ADVICE = "Make them the same, or take a value away in a url_value_preprocessor."
+_ADVICE_TO_METHODS = (
+    "Make them the same, or say which methods the rule is for: methods=['GET'], for example."
+)
+
 
 def check_view(route: RuleFace, view: View, registry: Registry) -> None:
     """Refuse a view that cannot be called with the values of its rule.
@@ -31,8 +36,9 @@ def check_view(route: RuleFace, view: View, registry: Registry) -> None:
         "url_value_preprocessor", route.name
     ):
         return
-    for function in _called_by(view, route):
-        _check_parameters(function, route)
+    functions = _called_by(view, route)
+    for function in functions:
+        _check_parameters(function, route, _ADVICE if len(functions) == 1 else _ADVICE_TO_METHODS)
 
 
 def _called_by(view: View, route: RuleFace) -> list[View]:
@@ -44,7 +50,7 @@ def _called_by(view: View, route: RuleFace) -> list[View]:
     return found
 
 
-def _check_parameters(view: View, route: RuleFace) -> None:
+def _check_parameters(view: View, route: RuleFace, advice: str) -> None:
     parameters = _parameters_of(view)
     if parameters is None:
         return
@@ -57,7 +63,7 @@ def _check_parameters(view: View, route: RuleFace) -> None:
     surplus = sorted(route.arguments - takes)
     missing = sorted(needs - route.arguments)
     if surplus or missing:
-        raise SetupTypeError(_verdict(route, view, surplus, missing))
+        raise SetupTypeError(f"{_verdict(route, view, surplus, missing)} {advice}")
 
 
 def _parameters_of(view: View) -> dict[str, inspect.Parameter] | None:
@@ -81,7 +87,7 @@ def _verdict(route: RuleFace, view: View, surplus: list[str], missing: list[str]
     return (
         f"The rule {rule.rule!r}{place} does not fit its view {place_of(view)}: it"
         f" {', and '.join(wrongs)}. A view is called with the variables and defaults of its rule"
-        " by their names. Make them the same, or take a value away in a url_value_preprocessor."
+        " by their names."
     )
 
 

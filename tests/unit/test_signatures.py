@@ -192,6 +192,7 @@ def test_a_method_of_a_view_class_is_named_with_its_place():
     line = Notes.post.__code__.co_firstlineno
     assert f"Notes.post' (test_signatures.py:{line})" in text
     assert "it gives 'id', which the view does not take" in text
+    assert text.endswith("say which methods the rule is for: methods=['GET'], for example.")
 
 
 def test_dispatch_request_of_a_view_class_is_looked_at():
