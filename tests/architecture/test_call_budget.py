@@ -35,7 +35,7 @@ BUDGETS = {
     "query": 12,
     "header": 13,
     "cookie": 16,
-    "json body": 24,
+    "json body": 23,
     "form": 22,
     "hooks": 6,
     "missing": 42,

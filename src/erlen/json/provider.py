@@ -256,9 +256,14 @@ class DefaultJSONProvider(JSONProvider):
         :raises InvalidJSON: if *s* is not JSON, in each possible way: not UTF-8, empty, nested
             too deeply, with numbers out of range or half a surrogate pair.
         """
-        text = _text_of(s)
         try:
-            value = json.loads(text, **{**_STRICT, **kwargs}) if kwargs else _decoded(text)
+            text = s.decode() if isinstance(s, bytes) else _text_of(s)
+            if kwargs:
+                value = json.loads(text.removeprefix(_MARK), **{**_STRICT, **kwargs})
+            else:
+                value = _decoded(text)
+        except UnicodeError as error:
+            raise _unreadable(error) from None
         except json.JSONDecodeError as error:
             raise _located(error) from None
         except RecursionError:
@@ -267,7 +272,7 @@ class DefaultJSONProvider(JSONProvider):
             if not str(error).startswith("Exceeds the limit"):
                 raise
             raise InvalidJSON("The JSON holds an integer with too many digits.") from None
-        if ("\\ud" in text or "\\uD" in text) and _has_lone_surrogate(text):
+        if "\\" in text and ("\\ud" in text or "\\uD" in text) and _has_lone_surrogate(text):
             raise InvalidJSON("The JSON holds one half of a surrogate pair without the other.")
         return value
 
@@ -359,25 +364,24 @@ def _items_of(value: object) -> Iterable[tuple[object, object]]:
     return ()
 
 
-def _text_of(s: str | bytes) -> str:
-    try:
-        if isinstance(s, str):
-            if not s.isascii():
-                s.encode()
-            text = s
-        else:
-            text = s.decode() if s.__class__ is bytes else str(s, "utf-8")
-    except UnicodeDecodeError as error:
+def _text_of(s: Any) -> str:
+    """Return *s*, which is text or anything that has bytes, as text that could be sent.
+
+    :raises UnicodeError: if it is none.
+    """
+    if not isinstance(s, str):
+        return str(s, "utf-8")
+    if not s.isascii():
+        s.encode()
+    return s
+
+
+def _unreadable(error: UnicodeError) -> InvalidJSON:
+    if isinstance(error, UnicodeDecodeError):
         byte = error.object[error.start]
-        raise InvalidJSON(
-            f"The JSON is not UTF-8: byte 0x{byte:02x} at position {error.start}."
-        ) from None
-    except UnicodeEncodeError as error:
-        raise InvalidJSON(
-            f"The JSON holds one half of a surrogate pair at position {error.start}."
-        ) from None
-    # RFC 8259, 8.1: a byte order mark may be ignored.
-    return text.removeprefix("\ufeff")
+        return InvalidJSON(f"The JSON is not UTF-8: byte 0x{byte:02x} at position {error.start}.")
+    start = cast(UnicodeEncodeError, error).start
+    return InvalidJSON(f"The JSON holds one half of a surrogate pair at position {start}.")
 
 
 def _located(error: json.JSONDecodeError) -> InvalidJSON:
@@ -406,6 +410,7 @@ _STRICT: dict[str, Any] = {"parse_constant": _refuse_constant, "parse_float": _f
 _decoder = json.JSONDecoder(**_STRICT)
 _scan: Callable[[str, int], tuple[Any, int]] = cast(Any, _decoder).scan_once
 _SPACE = " \t\n\r"
+_MARK = "\ufeff"  # of the byte order, which may be ignored (RFC 8259, 8.1)
 
 
 def _decoded(text: str) -> Any:
@@ -413,7 +418,8 @@ def _decoded(text: str) -> Any:
     try:
         value, end = _scan(text, 0)
     except StopIteration:
-        return _decoder.decode(text)  # there is space in front, or that says what is wrong
+        # There is space or a mark in front, or that says what is wrong.
+        return _decoder.decode(text.removeprefix(_MARK))
     if end != len(text) and text[end:].strip(_SPACE):
         return _decoder.decode(text)
     return value
