@@ -197,14 +197,6 @@ class Body(Turn):
                 " (MAX_CONTENT_LENGTH, or max_content_length= of the route)."
             )
 
-    def _piece_of(self, message: Message) -> bytes:
-        self._silence = 0.0
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected("The client left before its request was complete.")
-        piece: bytes = message.get("body", b"")
-        self.received += len(piece)
-        return piece
-
     async def next_chunk(self) -> bytes:
         """Return the next piece that is not empty; ``b""`` at the end.
 
@@ -231,7 +223,12 @@ class Body(Turn):
                     self._silence += waited
                     if inbox.complete:
                         alarm.close()
-            if piece := self._piece_of(message):
+            self._silence = 0.0
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnected("The client left before its request was complete.")
+            piece: bytes = message.get("body", b"")
+            if piece:
+                self.received += len(piece)
                 return piece
         return b""
 

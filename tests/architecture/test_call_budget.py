@@ -23,7 +23,7 @@ BUDGET = 6
 BUDGET_OF_A_MESSAGE = 3
 """The calls that receiving and sending a message of a websocket may cost."""
 
-BUDGET_OF_A_PIECE = 10
+BUDGET_OF_A_PIECE = 9
 """The calls that a piece of an uploaded file may cost."""
 
 BUDGET_OF_A_STREAM = 25
