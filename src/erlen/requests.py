@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from starlette.requests import Request as StarletteRequest
 
+from .announced import Announced, announced
 from .bodies import Body, BodyStream, begin, on_loop_thread
 from .concurrency import Pending, Soon, on_loop, to_thread, wait_for
 from .connections import Connection, Limits, session_of
@@ -58,20 +59,6 @@ T = TypeVar("T")
 
 _EMPTY_FORM = Form(ImmutableMultiDict(), ImmutableMultiDict())
 _UNREAD = object()
-
-
-class _Kinds(dict[bytes | None, tuple[str | None, str]]):
-    """Content types as text, and the media types that they name, by what a header says."""
-
-    def __missing__(self, sent: bytes) -> tuple[str, str]:
-        text = sent.decode("latin-1")
-        told = text, text.partition(";")[0].strip().lower()
-        if len(self) < 100 and len(text) < 100 and "boundary" not in text:
-            self[sent] = told
-        return told
-
-
-_KINDS = _Kinds({None: (None, "")})
 
 
 class Limit(Generic[T]):
@@ -125,7 +112,7 @@ class Request(Connection):
 
     # PERF: most requests have no body, so what becomes of it has its defaults here.
     stream_body: bool = False
-    _sent: tuple[str | None, str, int | None, bool] | None
+    _sent: Announced | None
     _body: Body | bytes | None
     """What has come: all of it in one message, or what knows the rest; ``None``: not touched."""
     _fields: ImmutableMultiDict[str, str] | None = None
@@ -189,21 +176,10 @@ class Request(Connection):
             return not self.has_body
         return body.complete if isinstance(body, Body) else True
 
-    def _announced(self) -> tuple[str | None, str, int | None, bool]:
-        """Find what the headers say: type of the body, its name, length, and whether it has one."""
+    def _announced(self) -> Announced:
         # PERF: one look for all of it, which is asked for again and again.
-        headers = self.scope.get("headers", ())
-        found = dict(reversed(headers))  # so that the first of several counts
-        kind, length = found.get(b"content-type"), _length(found.get(b"content-length"))
-        has_body = True
-        if not kind or not length:
-            # A server may hand on names as they were sent, and not every length is known.
-            found = {name.lower(): value for name, value in reversed(headers)}
-            kind, sent = found.get(b"content-type"), found.get(b"content-length")
-            length = _length(sent)
-            has_body = b"transfer-encoding" in found or sent not in (None, b"0")
-        self._sent = told = (*_KINDS[kind], length, has_body)
-        return told
+        self._sent = sent = announced(self.scope.get("headers", ()))
+        return sent
 
     @property
     def content_encoding(self) -> str | None:
@@ -623,10 +599,6 @@ class Request(Connection):
                 for upload in uploads:
                     with suppress(OSError):  # what a full disk did not take is thrown away anyway
                         upload.close()
-
-
-def _length(sent: bytes | None) -> int | None:
-    return int(sent) if sent and sent.isdigit() and len(sent) <= 18 else None
 
 
 async def _after(reading: Awaitable[Any], read: Callable[..., Soon[T]], *how: Any) -> T:

@@ -15,7 +15,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors", "patterns"),
     (
         *("proxies", "http", "datastructures", "registry", "packages", "hosts"),
-        *("security", "signing", "timeouts", "stopping", "elsewhere", "formlimits"),
+        *("security", "signing", "timeouts", "stopping", "elsewhere", "formlimits", "announced"),
     ),
     ("pool",),
     ("concurrency", "config", "signals", "headers", "json", "converters", "logs", "splitter"),

@@ -461,35 +461,6 @@ async def test_the_files_of_a_request_are_closed_with_it():
     assert [upload.closed for upload in kept] == [True]
 
 
-TYPE, LENGTH = (b"content-type", b"text/PLAIN; a=b"), (b"content-length", b"3")
-
-
-@pytest.mark.parametrize(
-    ("headers", "told"),
-    [
-        ([], ("", None, False)),
-        ([TYPE, LENGTH], ("text/plain", 3, True)),
-        (
-            [TYPE, LENGTH, (b"content-type", b"a/b"), (b"content-length", b"4")],
-            ("text/plain", 3, True),
-        ),
-        ([(b"Content-Type", b"a/b"), (b"Content-Length", b"4")], ("a/b", 4, True)),
-        ([TYPE, (b"transfer-encoding", b"chunked")], ("text/plain", None, True)),
-        ([TYPE, (b"content-length", b"0")], ("text/plain", 0, False)),
-        (
-            [TYPE, (b"content-length", b"0"), (b"Transfer-Encoding", b"chunked")],
-            ("text/plain", 0, True),
-        ),
-        ([TYPE, (b"content-length", b"+3")], ("text/plain", None, True)),
-        ([(b"content-type", b"x/" + b"y" * 200)], ("x/" + "y" * 200, None, False)),
-    ],
-)
-def test_the_headers_say_what_body_comes(headers, told):
-    shown = Request({"type": "http", "headers": headers}, None)
-
-    assert (shown.mimetype, shown.content_length, shown.has_body) == told
-
-
 # -- limits --------------------------------------------------------------------------------
 
 
