@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from asyncio import AbstractEventLoop, Task
+from asyncio import AbstractEventLoop, CancelledError, Task
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from inspect import isawaitable
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 from .concurrency import Owner, Pending, ensure_sync, running_loop, wait_for
 from .connections import Connection
 from .errors import ContextError
-from .exceptions import HTTPException
+from .exceptions import ClientDisconnected, HTTPException
 from .proxies import current
 from .requests import Request
 from .sessions import SessionInterface, SessionMixin
@@ -56,7 +56,9 @@ class ContextApp(Protocol):
     name: str
     session_interface: SessionInterface
     app_ctx_globals_class: type[Any]
+    in_flight: Any
 
+    def in_flight_here(self) -> Any: ...
     def make_request(self, context: Any) -> Request: ...
     def make_websocket(self, context: Any) -> WebSocket: ...
     def match(self, context: Any) -> None: ...
@@ -142,6 +144,8 @@ class Context(Generic[AppT]):
     is_slow: bool = False
     watcher: Task[None] | None = None
     """What waits for the client to leave, of a request that takes long."""
+    departure: Task[None] | None = None
+    """What waits for the client to leave a stream that waits itself."""
     client_left: bool = False
     is_drained: bool = False
     """Whether this was ended because the server stops."""
@@ -150,7 +154,9 @@ class Context(Generic[AppT]):
     cancels: int = 0
     """How many of the cancels of its task are ours."""
     sending: Any = None
-    """The response, while it is sent piece by piece."""
+    """The response that is sent piece by piece."""
+    unchanged: type[bytes] | None  # PERF: no default, it is read for every piece
+    """The class of the pieces that are sent as they are; none of a client that has left."""
     unhandled: BaseException | None = None
     raised: BaseException | None = None
     opened: Any = None
@@ -160,6 +166,7 @@ class Context(Generic[AppT]):
     exits: list[Any] | None = None
     globals: Any = None
     _outer: list[Any] | None = None
+    _begun: set[Any]
 
     app: AppT
     scope: Scope
@@ -413,6 +420,47 @@ class Context(Generic[AppT]):
         watcher, self.watcher = self.watcher, None
         if watcher is not None:
             watcher.cancel()
+
+    # -- a body that is sent piece by piece ------------------------------------------------
+
+    def begin_body(self, response: Any) -> None:
+        """Note that *response* is begun; from now on it ends when the client leaves."""
+        self.stage, self.sending, self.unchanged = "body", response, bytes
+        flights = self.app.in_flight
+        if flights.loop is not self.loop:
+            flights = self.app.in_flight_here()
+        self._begun = flights.streams
+        self._begun.add(self)
+        if not flights.is_woken:
+            flights.wake()
+
+    def end_body(self, error: BaseException | None) -> bool:
+        """Note that it is over; say whether *error* is only that the client has left."""
+        if self.sending is None:
+            return False
+        self.stage = None
+        watcher, self.departure = self.departure, None
+        if self in self._begun:  # the loop was not there, so nobody has watched
+            self._begun.remove(self)
+        elif watcher is not None:
+            watcher.cancel()
+            if self.client_left and not self.is_drained:
+                was_ended = self.was_ended
+                self.take_cancels_back()
+                if was_ended and isinstance(error, CancelledError):
+                    return True
+        return isinstance(error, ClientDisconnected)
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether its task was cancelled by us, and by nobody else."""
+        return self.task is not None and 0 < self.cancels >= self.task.cancelling()
+
+    def take_cancels_back(self) -> None:
+        """Let its task be one that was not cancelled by us."""
+        while self.task is not None and self.cancels:
+            self.cancels -= 1
+            self.task.uncancel()
 
     # -- copies and resources --------------------------------------------------------------
 

@@ -174,7 +174,7 @@ async def serve(
         try:
             await handler(context)
         except CancelledError:
-            if not flights.ended(context):
+            if not context.was_ended:
                 raise
             if context.is_drained:
                 await _say_goodbye(context)

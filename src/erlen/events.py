@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, cast
 from . import json
 from .patterns import pattern
 from .responses import HeaderItems, Response
-from .streams import Chunks
+from .sending import Chunks
 from .timeouts import Within
 
 __all__ = ["EventStream", "JSONLines", "ServerSentEvent"]
@@ -146,10 +146,11 @@ class EventStream(_Stream):
         # Nobody keeps what is news, nor compresses it, which would hold it back.
         self.headers.setdefault("cache-control", "no-store, no-transform")
 
-    def _chunks(self) -> Chunks:
+    def chunks(self) -> Chunks:
+        """Return the events as bytes, and comments where there are none for a while."""
         if isinstance(self.stream, Chunks) or self.heartbeat is None:
-            return super()._chunks()
-        self.stream = Chunks(_Paced(super()._chunks(), self.heartbeat))
+            return super().chunks()
+        self.stream = Chunks(_Paced(super().chunks(), self.heartbeat))
         return self.stream
 
 

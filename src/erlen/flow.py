@@ -23,6 +23,7 @@ from .registry import Inline
 from .requests import Request
 from .responses import Response
 from .results import Foreign, Results, WrongResult
+from .sending import send_stream
 from .signals import (
     appcontext_popped,
     appcontext_pushed,
@@ -315,14 +316,18 @@ class Flow:
 
     def send(self, context: Context[Any], response: Response) -> Awaitable[None]:
         """Send *response*; a stream is watched for a client that leaves."""
-        if response.stream is None:
-            context.scope["erlen.sent"] = "http.response.start"
-            return response(context.scope, context.receive, context.send)
+        scope = context.scope
         if isinstance(response, Foreign):
             return self.send_foreign(context, response.app)
-        return self._send_stream(context, response)
+        if response.stream is not None and response.streams_to(scope):
+            if type(response).__call__ is Response.__call__:
+                return send_stream(context, response, scope, context.send)
+            return self._send_itself(context, response)
+        scope["erlen.sent"] = "http.response.start"
+        return response(scope, context.receive, context.send)
 
-    async def _send_stream(self, context: Context[Any], response: Response) -> None:
+    async def _send_itself(self, context: Context[Any], response: Response) -> None:
+        """Send a stream of a class that has ideas of its own how."""
         receive = context.receive
         if context.kind == "http":
             receive = partial(_until_left, context, response)

@@ -45,6 +45,10 @@ class InFlight:
         """The one that began last, if it is not over; it may be in :attr:`active` or not."""
         self.active: set[Served] = set()
         """The others that are served."""
+        self.streams: set[Served] = set()
+        """Those that began to send a stream since the loop was here."""
+        self.is_woken = False
+        """Whether the loop will look at them."""
         self._ended: set[Served] = set()  # by us, and not over yet
         self._elder: weakref.WeakSet[Served] = weakref.WeakSet()  # than what is started up now
         self._patience = 0.0  # on the clock of the loop: when nothing is waited for any more
@@ -70,15 +74,8 @@ class InFlight:
             self.latest = None
         self.active.discard(context)
         self._ended.discard(context)
-        while context.task is not None and context.cancels:
-            context.cancels -= 1
-            context.task.uncancel()
+        context.take_cancels_back()
         return not context.forsaken
-
-    def ended(self, context: Served) -> bool:
-        """Say whether the ``CancelledError`` that came out of *context* is only ours."""
-        task = context.task
-        return task is not None and 0 < context.cancels >= task.cancelling()
 
     def _all(self) -> set[Served]:
         """Return all that are served and were not ended."""
@@ -118,8 +115,25 @@ class InFlight:
 
     def _watch(self, context: Served) -> None:
         context.untidy = True  # so that the watch ends before the response begins
+        context.watcher = self._watcher_of(context)
+
+    def _watcher_of(self, context: Served) -> asyncio.Task[None]:
         loop = cast(AbstractEventLoop, self.loop)
-        context.watcher = loop.create_task(self._until_left(context), context=Variables())
+        return loop.create_task(self._until_left(context), context=Variables())
+
+    def wake(self) -> None:
+        """Watch those of :attr:`streams` that are not over when the loop comes to it.
+
+        PERF: nothing is asked of the server, and no task made, for a stream that never waits.
+        """
+        self.is_woken = True
+        cast(AbstractEventLoop, self.loop).call_soon(self._watch_streams, context=Variables())
+
+    def _watch_streams(self) -> None:
+        self.is_woken = False
+        while self.streams:
+            context = self.streams.pop()
+            context.departure = self._watcher_of(context)
 
     async def _until_left(self, context: Served) -> None:
         try:
@@ -130,7 +144,10 @@ class InFlight:
         self._leave(context)
 
     def _leave(self, context: Served) -> None:
-        if context.stage in _OF_THE_VIEW and not context.threads:
+        if context.departure is not None:
+            context.unchanged = None
+            self._end(context)
+        elif context.stage in _OF_THE_VIEW and not context.threads:
             self._end(context)
 
     def _end(self, context: Served, *, forsake: bool = False) -> None:

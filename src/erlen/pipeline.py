@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from types import AsyncGeneratorType
 from typing import Any, Protocol, cast
 
 from .binding import Binding, InOwner, OnLoop, Step
@@ -16,8 +17,8 @@ from .flow import Flow, FlowApp
 from .registry import Inline, Rule, blueprint_of
 from .responses import BODILESS, Response
 from .results import Foreign
+from .sending import encode, send_stream, tells_departure
 from .signals import appcontext_pushed, heard, somebody_listens
-from .streams import tells_departure
 from .threads import Handler, brief, leading_async, owned
 from .websockets import WebSocket, is_departure
 
@@ -197,6 +198,7 @@ def _direct(
         failure: BaseException | None = None
         response: Any = None
         laid_out: Any = None
+        early: Any = None
         try:
             try:
                 try:
@@ -217,13 +219,27 @@ def _direct(
                         response = (convert or context.app.make_response)(value)
                         if response.stream is not None and not response.head_first:
                             context.stage = "first piece"
-                            await response.prime()
+                            pieces = response.stream
+                            if (
+                                after
+                                or response.__class__ is not sent_here
+                                or pieces.__class__ is not AsyncGeneratorType
+                            ):
+                                await response.prime()
+                            else:  # PERF: as prime() does, without a coroutine and an object more
+                                async for piece in pieces:
+                                    if early := encode(piece):
+                                        break
+                                if context.untidy:  # somebody looks at the response
+                                    response.chunks().early, early = early, None
                     context.stage = None
                 except Exception as error:
                     context.stage = None
+                    if response is not None:
+                        await flow.discard(context, response)
                     response = await flow.recover(context, error)
                 if response is not None:
-                    if context.untidy or response.stream is not None:
+                    if context.untidy or (after and response.stream is not None):
                         response = await flow.finish(context, response)
                     else:
                         for step, hook in after:
@@ -243,6 +259,8 @@ def _direct(
                 and response.status_code not in BODILESS
             ):
                 status, headers, body = response.status_code, response.raw_headers, response.body
+            elif early and response.streams_to(scope):
+                return await send_stream(context, response, scope, send, early)
             else:
                 return await flow.send(context, response)
             scope["erlen.sent"] = start = "http.response.start"

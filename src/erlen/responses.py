@@ -42,7 +42,7 @@ from .headers import (
     unquote_etag,
 )
 from .proxies import current
-from .streams import Chunks, Departed, Departure, encode, tells_departure
+from .sending import Chunks, Departure, encode, send_stream, tells_departure
 from .typing import Message, Receive, Scope, Send
 
 __all__ = [
@@ -70,8 +70,6 @@ _COOKIE_SIZE = 4093
 BODILESS = frozenset({*range(100, 200), 204, 304})
 # RFC 9110, 15.4.5: a 304 repeats what a cache needs and nothing about the missing body.
 _ENTITY = frozenset({b"content-length", b"content-type", b"content-encoding", b"content-range"})
-
-_BODY = "http.response.body"
 
 _TEXT_APPLICATIONS = frozenset(
     {
@@ -205,85 +203,44 @@ class Response(StarletteResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send this response; *receive* is watched for a client that leaves a stream."""
-        streaming = False
+        if self.stream is not None and self.streams_to(scope):
+            return await send_stream(Departure(receive), self, scope, send)
         try:
             if scope["type"] == "websocket":
                 await self._send_denial(send)
-            elif self.status_code in BODILESS:
-                await send(self._head(self._headers_without_body()))
-                await send({"type": _BODY, "body": b""})
-            elif self.stream is None:
-                await send(
-                    {
-                        "type": "http.response.start",
-                        "status": self.status_code,
-                        "headers": self.raw_headers,
-                    }
-                )
-                body = self.body if scope["method"] != "HEAD" else b""
-                await send({"type": _BODY, "body": body})
-            elif scope["method"] == "HEAD":
-                await send(self._head(self.raw_headers))
-                await send({"type": _BODY, "body": b""})
             else:
-                streaming = True
-                await self._send_stream(receive, send)
+                headers, body = self.raw_headers, self.body
+                if self.status_code in BODILESS:
+                    headers, body = self._headers_without_body(), b""
+                elif scope["method"] == "HEAD":
+                    body = b""
+                status = self.status_code
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
         except OSError:
-            if streaming or not tells_departure(scope):
-                raise
-        except Departed as departed:
             if not tells_departure(scope):
-                raise cast(OSError, departed.__cause__) from None
+                raise
         finally:
             if self.stream is not None or self.callbacks is not None:
                 await self.aclose()
         if self.background is not None:
             await self.background()
+        return None
 
-    def _head(self, headers: RawHeaders) -> Message:
-        return {"type": "http.response.start", "status": self.status_code, "headers": headers}
-
-    async def _send_stream(self, receive: Receive, send: Send) -> None:
-        if not (self.head_first or self.stream.__class__ is Chunks):
-            await self.prime()
-        chunks = None if self.stream is None else self._chunks()
-        try:
-            await send(self._head(self.raw_headers))
-            if chunks is None:
-                await send({"type": _BODY, "body": self.body})
-                return
-        except OSError as error:
-            raise Departed from error
-        with Departure(receive) as departure:
-            try:
-                first, chunks.early = chunks.early, b""
-                if first:
-                    await send({"type": _BODY, "body": first, "more_body": True})
-            except OSError as error:
-                raise Departed from error
-            # PERF: what is done for each of a hundred pieces is most of what a stream costs: no
-            # generator of ours in between, and bytes are known by their class.
-            async for piece in chunks.pieces:
-                if type(piece) is not departure.unchanged:
-                    if departure.noticed:  # the generator took no notice of the cancel
-                        return
-                    piece = encode(piece)
-                if piece:
-                    try:
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
-                    except OSError as error:
-                        raise Departed from error
-            try:
-                await send({"type": _BODY, "body": b""})
-            except OSError as error:
-                raise Departed from error
+    def streams_to(self, scope: Scope) -> bool:
+        """Whether there is a place for a stream."""
+        return (
+            scope["type"] == "http"
+            and scope["method"] != "HEAD"
+            and self.status_code not in BODILESS
+        )
 
     async def _send_denial(self, send: Send) -> None:
         prefix = "websocket.http.response"
         head: Message = {"type": f"{prefix}.start", "status": self.status_code}
         await send({**head, "headers": self.raw_headers})
         if self.stream is not None:
-            async for chunk in self._chunks():
+            async for chunk in self.chunks():
                 await send({"type": f"{prefix}.body", "body": chunk, "more_body": True})
         await send({"type": f"{prefix}.body", "body": self.body})
 
@@ -298,7 +255,7 @@ class Response(StarletteResponse):
         """
         if self.stream is None:
             return
-        source, chunks = self.stream, self._chunks()
+        source, chunks = self.stream, self.chunks()
         try:
             if not chunks.early:
                 async for piece in chunks.pieces:
@@ -311,7 +268,8 @@ class Response(StarletteResponse):
         if getattr(source, "exhausted", False):
             self._take_body(chunks.early)
 
-    def _chunks(self) -> Chunks:
+    def chunks(self) -> Chunks:
+        """Return the stream as bytes, the first of which may have been fetched early."""
         stream = self.stream
         if not isinstance(stream, Chunks):
             self.stream = stream = Chunks(stream or ())

@@ -27,6 +27,9 @@ _PLAIN = frozenset(
 )
 
 
+# PERF: a method that is looked up in what another module gave is made anew for each call.
+_new: Callable[[type[Response]], Response] = Response.__new__
+
 Plain: TypeAlias = tuple[RawHeaders, bytes]
 """The headers and the body of a 200."""
 
@@ -105,7 +108,7 @@ class Results:
 
     def response(self, laid_out: Plain) -> Response:
         """Return the 200 that one of :meth:`plain` has laid out."""
-        response = Response.__new__(self.response_class)
+        response = _new(self.response_class)
         response.status_code = 200
         response.raw_headers, response.body = laid_out
         # PERF: what is read of every response; a default on the class takes five times longer.
@@ -131,7 +134,7 @@ class Results:
         if not self.lean:
             return self.response_class(pieces)
         response = self.response(([_HTML], b""))
-        response.stream = pieces
+        response.stream, response.head_first = pieces, False
         return response
 
     def _from_json(self, value: Any) -> Response:

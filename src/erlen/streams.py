@@ -1,26 +1,14 @@
-"""A body that comes piece by piece, and a client that leaves in the middle of it."""
+"""What comes in for one request, message by message, and who may take the next one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from types import TracebackType
-from typing import Any, cast
 
-from .concurrency import to_thread
-from .timeouts import Rest, current_task
-from .typing import Message, Receive, Scope
+from .timeouts import Rest
+from .typing import Message, Receive
 
-__all__ = [
-    "Chunks",
-    "Departed",
-    "Departure",
-    "Inbox",
-    "Turn",
-    "encode",
-    "tells_departure",
-]
+__all__ = ["Inbox", "Turn"]
 
 _AHEAD = 64 * 1024
 """Bytes of a body that are kept for whoever reads it later, while a stream is sent."""
@@ -134,146 +122,3 @@ class Inbox(Turn):
                 self._kept.append(message)
             finally:
                 self.end()
-
-
-class Departed(Exception):
-    """The client has left, as ``send`` said with the ``OSError`` that caused this.
-
-    What makes the pieces of a stream may raise an ``OSError`` of its own.
-    """
-
-
-def tells_departure(scope: Scope) -> bool:
-    """Say whether an ``OSError`` of ``send`` means that the client has left (ASGI HTTP, 2.4)."""
-    major, _, minor = scope.get("asgi", {}).get("spec_version", "2.0").partition(".")
-    return (int(major), int(minor or 0)) >= (2, 4)
-
-
-class Departure:
-    """A client that leaves in the middle of a stream, noticed and turned into a cancel.
-
-    PERF: *receive* is called as soon as the stream waits for something, and not at all for one
-    that never does: the loop comes to the watch when the stream is over.
-    """
-
-    __slots__ = ("_before", "_task", "_watcher", "noticed", "unchanged")
-
-    def __init__(self, receive: Receive) -> None:
-        self.noticed = False
-        """Whether the client has left."""
-        self.unchanged: type[bytes] | None = bytes
-        """The class of the pieces that are sent as they are; none of a client that has left."""
-        loop = asyncio.get_running_loop()
-        task: Any = current_task(loop)
-        self._task, self._before = task, task.cancelling()
-        self._watcher: Any = loop.call_soon(self._begin, receive)
-
-    def _begin(self, receive: Receive) -> None:
-        self._watcher = asyncio.create_task(self._watch(receive))
-
-    async def _watch(self, receive: Receive) -> None:
-        try:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-        except Exception:
-            return  # WHY: a server that fails here fails again when the next piece is sent
-        self.noticed, self.unchanged = True, None
-        self._task.cancel()
-
-    def __enter__(self) -> Departure:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        """End the watch, and the cancel if it was this one's."""
-        watcher, self._watcher = self._watcher, None  # which know each other, and would stay
-        watcher.cancel()
-        if not self.noticed:
-            return False
-        # Uncancelled in any case: a generator may have turned the cancel into something else.
-        ours = self._task.uncancel() <= self._before
-        return ours and isinstance(error, asyncio.CancelledError)
-
-
-class Chunks:
-    """A stream of either colour as bytes, none of them empty; the first may be fetched early."""
-
-    __slots__ = ("aclose", "early", "pieces")
-
-    def __init__(self, source: AsyncIterable[str | bytes] | Iterable[str | bytes]) -> None:
-        self.early = b""
-        """The first chunk, if it was fetched early and not sent yet."""
-        given: Any = source
-        self.pieces: AsyncIterator[str | bytes] = (
-            aiter(given) if hasattr(given, "__aiter__") else _InThreads(given)
-        )
-        """What comes after :attr:`early`, as it was made: for those who :func:`encode` it."""
-        self.aclose: Callable[[], Awaitable[None]] = getattr(self.pieces, "aclose", _nothing)
-        """Close what makes the pieces."""
-
-    @property
-    def from_path(self) -> bool:
-        """Whether this is a file that is opened here, so that no code of the app runs."""
-        return getattr(self.pieces, "from_path", False)
-
-    def __aiter__(self) -> Chunks:
-        return self
-
-    async def __anext__(self) -> bytes:
-        chunk, self.early = self.early, b""
-        while not chunk:
-            chunk = encode(await anext(self.pieces))
-        return chunk
-
-
-async def _nothing() -> None:
-    """Close what cannot be closed."""
-
-
-_END: Any = object()
-
-
-class _InThreads(AsyncIterator["str | bytes"]):
-    """A ``def`` iterable, iterated and closed where it may block: one hop for each piece."""
-
-    __slots__ = ("_iterator", "_source")
-
-    def __init__(self, source: Iterable[str | bytes]) -> None:
-        self._source = source
-        self._iterator = iter(source)
-
-    async def __anext__(self) -> str | bytes:
-        piece = await to_thread(next, self._iterator, _END)
-        if piece is _END:
-            raise StopAsyncIteration
-        return piece
-
-    async def aclose(self) -> None:
-        """Close the iterator and what it came from, as far as they can be closed."""
-        if hasattr(self._iterator, "close") or hasattr(self._source, "close"):
-            await to_thread(self._close)
-
-    def _close(self) -> None:
-        for thing in (self._iterator, self._source):
-            if hasattr(thing, "close"):
-                cast(Any, thing).close()
-
-
-def encode(piece: Any) -> bytes:
-    """Return a piece of a body as bytes; text is UTF-8.
-
-    :raises TypeError: if it is neither.
-    """
-    if isinstance(piece, bytes):
-        return piece
-    if isinstance(piece, str):
-        return piece.encode()
-    if isinstance(piece, (bytearray, memoryview)):
-        return bytes(cast(bytes, piece))
-    raise TypeError(
-        f"A response is made of str and bytes, not of {type(piece).__name__}: {piece!r}"
-    )

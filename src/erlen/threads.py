@@ -17,8 +17,8 @@ from .registry import Inline
 from .requests import Request
 from .responses import RawHeaders, Response
 from .results import Foreign, Plain
+from .sending import tells_departure
 from .signals import appcontext_pushed, request_finished, request_started
-from .streams import tells_departure
 from .typing import Hook
 
 __all__ = ["Handler", "brief", "leading_async", "owned"]

@@ -19,7 +19,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("pool",),
     ("concurrency", "config", "signals", "headers", "json", "converters", "logs", "splitter"),
-    ("conditional", "rules", "forwarding", "fields", "streams", "decorators", "parts"),
+    (
+        *("conditional", "rules", "forwarding", "fields", "streams", "sending", "decorators"),
+        "parts",
+    ),
     ("responses", "matching"),
     ("exceptions", "uploads", "events"),
     ("forms", "connections", "bodies"),

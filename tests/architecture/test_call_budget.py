@@ -26,7 +26,7 @@ BUDGET_OF_A_MESSAGE = 3
 BUDGET_OF_A_PIECE = 9
 """The calls that a piece of an uploaded file may cost."""
 
-BUDGET_OF_A_STREAM = 25
+BUDGET_OF_A_STREAM = 14
 """The calls that a stream may cost, however many chunks it has."""
 
 BUDGETS = {
@@ -34,13 +34,13 @@ BUDGETS = {
     "path parameter": 7,
     "query": 12,
     "header": 13,
-    "cookie": 16,
+    "cookie": 15,
     "json body": 23,
     "form": 22,
     "hooks": 6,
     "missing": 42,
     "error handler": 12,
-    "session": 44,
+    "session": 43,
 }
 """The calls that a request of each kind may cost."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import nullcontext
 
 import pytest
 
-from erlen import Erlen, g, request
+from erlen import Erlen, Response, after_this_request, g, request, session
+from erlen.proxies import current
 from tests.waiting import until
 
 
@@ -156,19 +158,62 @@ async def test_the_head_waits_for_the_first_piece():
     ]
 
 
-async def test_an_error_in_the_middle_of_a_stream_reaches_the_server():
-    app = Erlen("broken")
+@pytest.mark.parametrize("hooked", [False, True])
+async def test_an_error_in_the_middle_of_a_stream_reaches_the_server(hooked):
+    app, handled = Erlen("broken"), []
+    app.errorhandler(LookupError)(lambda error: handled.append(error) or "handled")
 
     @app.get("/")
     async def breaks():
-        yield "x"
-        raise LookupError("in the middle")
+        async def pieces():
+            yield "x"
+            raise LookupError("in the middle")
+
+        return pieces()
+
+    if hooked:
+        app.after_request(same)
 
     with Exchange(app) as exchange:
         with pytest.raises(LookupError, match="in the middle"):
             await exchange.over()
 
     assert exchange.sent[-1]["more_body"] is True
+    assert handled == []
+
+
+async def same(response):
+    return response
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 4])
+async def test_a_server_that_does_not_say_so_by_an_error_has_its_error_back(piece):
+    app, log = Erlen("broken"), []
+
+    @app.get("/")
+    async def view():
+        async def pieces():
+            try:
+                yield "x"
+                yield "y"
+            finally:
+                log.append("closed")
+
+        return pieces()
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        log.append(message["type"])
+        if len(log) - log.count("closed") == piece:
+            raise OSError("disk full")
+
+    for version, raises in (("2.3", True), ("2.4", False)):
+        log.clear()
+        with pytest.raises(OSError, match="disk full") if raises else nullcontext():
+            await app(Exchange(app, version=version).scope, receive, send)
+        assert log.count("closed") == 1
 
 
 async def test_the_context_and_g_last_as_long_as_the_stream():
@@ -319,8 +364,332 @@ async def test_a_stream_that_never_waits_is_not_watched():
         sent.append(message)
 
     await app(Exchange(app).scope, receive, send)
+    assert not app.in_flight.streams
     await asyncio.sleep(0)
 
     assert b"".join(message.get("body", b"") for message in sent) == b"xxx"
     assert sent[-1].get("more_body") is not True
     assert asked == []
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+@pytest.mark.parametrize("status", [200, 204])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_an_error_ahead_of_the_first_piece_has_its_handler(hooked, status, method):
+    app, log = Erlen("fails"), []
+
+    @app.get("/")
+    async def fails():
+        async def pieces():
+            raise LookupError("no")
+            yield "x"
+
+        response = app.make_response((pieces(), status))
+        response.call_on_close(lambda: log.append("closed"))
+        return response
+
+    @app.errorhandler(LookupError)
+    async def handle(error):
+        log.append("handled")
+        return "handled", 418
+
+    if hooked:
+        app.after_request(lambda response: log.append(response.status_code) or response)
+
+    with Exchange(app, method=method) as exchange:
+        await exchange.over()
+
+    body = b"handled" if method == "GET" else b""
+    assert [exchange.sent[0]["status"], exchange.sent[1]["body"]] == [418, body]
+    assert len(exchange.sent) == 2
+    assert log == ["closed", "handled", *([418] if hooked else [])]
+    await app.close_worker_pool()
+
+
+@pytest.mark.parametrize("around", ["", "after", "this", "teardown"])
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_what_follows_a_stream_follows_it_whoever_ended_it(around, leaves):
+    app, log = Erlen("follows"), []
+
+    @app.get("/")
+    async def view():
+        async def pieces():
+            try:
+                yield "x"
+                log.append("goes on")
+                while leaves:
+                    await asyncio.sleep(0.001)
+                    yield "y"
+            finally:
+                log.append("generator")
+
+        async def background():
+            log.append(f"background {asyncio.current_task().cancelling()}")
+            assert current.get().watcher is None
+
+        response = app.make_response(pieces())
+        response.call_on_close(lambda: log.append("closed"))
+        response.background = background
+        if around == "this":
+            after_this_request(after)
+        return response
+
+    async def after(response):
+        log.append("after")
+        return response
+
+    async def teardown(error):
+        log.append(f"teardown {error}")
+
+    if around == "after":
+        app.after_request(after)
+    if around == "teardown":
+        app.teardown_request(teardown)
+
+    with Exchange(app) as exchange:
+        await exchange.has_sent(2)
+        if leaves:
+            exchange.leave()
+        await exchange.over()
+        assert exchange.task.cancelling() == 0
+
+    first = ["after"] if around in ("after", "this") else []
+    last = ["teardown None"] if around == "teardown" else []
+    assert log == [*first, "goes on", "generator", "closed", "background 0", *last]
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+async def test_a_stream_that_has_no_place_is_closed(hooked, method, status):
+    app, log = Erlen("no place"), []
+
+    @app.get("/")
+    async def view():
+        async def pieces():
+            try:
+                yield "x"
+                yield "y"
+            finally:
+                log.append("closed")
+
+        return pieces(), status
+
+    if hooked:
+        app.after_request(same)
+
+    with Exchange(app, method=method) as exchange:
+        await exchange.over()
+
+    assert [message.get("body") for message in exchange.sent] == [None, b""]
+    assert exchange.sent[0]["status"] == status
+    assert log == ["closed"]
+
+
+async def test_a_response_may_have_its_own_way_to_be_sent():
+    app, log = Erlen("own"), []
+
+    class Loud(Response):
+        async def __call__(self, scope, receive, send):
+            async def loud(message):
+                await send({**message, "body": message.get("body", b"").upper()})
+
+            await super().__call__(scope, receive, loud)
+            log.append(scope["path"])
+
+    @app.get("/")
+    async def view():
+        async def endless():
+            try:
+                while True:
+                    yield "x"
+                    await asyncio.sleep(0.001)
+            finally:
+                log.append("closed")
+
+        return Loud(endless())
+
+    with Exchange(app) as exchange:
+        await exchange.has_sent(3)
+        exchange.leave()
+        await exchange.over()
+
+    assert {message["body"] for message in exchange.sent} == {b"", b"X"}
+    assert log == ["closed", "/"]
+
+
+async def test_a_stream_that_reads_its_request_ends_with_its_client(caplog):
+    app, log = Erlen("reads"), []
+
+    @app.post("/")
+    async def echo():
+        try:
+            yield "begun"
+            async for chunk in request.stream:
+                yield chunk
+        except Exception as error:
+            log.append(type(error).__name__)
+            raise
+
+    length = (b"content-length", b"9")
+    with Exchange(app, method="POST", headers=[length]) as exchange:
+        exchange.deliver(b"one", more=True)
+        await exchange.has_sent(3)
+        exchange.leave()
+        await exchange.over()
+
+    assert [message.get("body") for message in exchange.sent[1:]] == [b"begun", b"one"]
+    assert log in (["ClientDisconnected"], [])
+    assert caplog.text == ""
+
+
+async def test_a_client_that_leaves_a_stream_does_not_hide_a_cancel_from_outside():
+    app, stopping = Erlen("both"), asyncio.Event()
+
+    @app.get("/")
+    async def view():
+        try:
+            yield "x"
+            await asyncio.Event().wait()
+        finally:
+            stopping.set()
+            await asyncio.Event().wait()
+
+    with Exchange(app) as exchange:
+        await exchange.has_sent(2)
+        exchange.leave()
+        await asyncio.wait_for(stopping.wait(), 5)
+        exchange.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await exchange.over()
+
+
+def test_a_client_that_leaves_a_stream_is_noticed_on_every_loop_that_serves():
+    app, log = Erlen("loops"), []
+
+    @app.get("/")
+    async def endless():
+        await asyncio.sleep(0.05)
+        try:
+            while True:
+                yield "x"
+                await asyncio.sleep(0.001)
+        finally:
+            log.append("closed")
+
+    async def serve(between=lambda: None):
+        with Exchange(app) as exchange:
+            await asyncio.sleep(0)
+            between()
+            await exchange.has_sent(3)
+            exchange.leave()
+            await exchange.over()
+
+    async def serve_twice():
+        await serve()
+        await serve()
+
+    def on_another_loop():
+        thread = threading.Thread(target=asyncio.run, args=[serve_twice()])
+        thread.start()
+        thread.join()
+
+    asyncio.run(serve(on_another_loop))
+
+    assert log == ["closed"] * 3
+
+
+async def test_a_stream_that_a_hook_puts_in_has_no_second_turn_of_the_hooks():
+    app, log = Erlen("puts in"), []
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+
+    @app.get("/")
+    async def view():
+        return "replaced"
+
+    @app.after_request
+    async def put_in(response):
+        async def pieces():
+            raise LookupError("no")
+            yield "x"
+
+        log.append("hook")
+        return app.make_response(pieces())
+
+    with Exchange(app) as exchange:
+        await exchange.over()
+
+    assert exchange.sent[0]["status"] == 500
+    assert log == ["hook"]
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+async def test_what_a_stream_does_ahead_of_its_first_piece_is_in_the_head(hooked):
+    app = Erlen("ahead")
+    app.secret_key = "tea"
+
+    @app.get("/")
+    async def view():
+        async def pieces():
+            session["tea"] = "green"
+
+            @after_this_request
+            async def note(response):
+                response.headers["x-first"] = (await anext(response.chunks())).decode()
+                return response
+
+            yield ""
+            yield "x"
+            yield "y"
+
+        return pieces()
+
+    if hooked:
+        app.after_request(same)
+
+    with Exchange(app) as exchange:
+        await exchange.over()
+
+    head = dict(exchange.sent[0]["headers"])
+    assert head[b"x-first"] == b"x"
+    assert b"session=" in head[b"set-cookie"]
+    assert [message["body"] for message in exchange.sent[1:]] == [b"y", b""]
+
+
+@pytest.mark.parametrize("first", ["", 1])
+async def test_an_error_ahead_of_the_first_piece_may_be_answered_by_a_stream(first):
+    app = Erlen("streams")
+
+    @app.get("/")
+    async def view():
+        async def pieces():
+            yield first
+            raise LookupError
+
+        return pieces()
+
+    @app.errorhandler(Exception)
+    async def handle(error):
+        return iter(["an", "", "swer"])
+
+    with Exchange(app) as exchange:
+        await exchange.over()
+
+    assert b"".join(message.get("body", b"") for message in exchange.sent) == b"answer"
+    await app.close_worker_pool()
+
+
+async def test_an_empty_stream_is_an_empty_body():
+    app = Erlen("empty")
+
+    @app.get("/")
+    async def view():
+        async def pieces():
+            for piece in []:
+                yield piece
+
+        return pieces()
+
+    with Exchange(app) as exchange:
+        await exchange.over()
+
+    assert [message.get("body") for message in exchange.sent] == [None, b""]

@@ -9,7 +9,7 @@ import pytest
 
 from erlen import EventStream, JSONLines, ServerSentEvent
 from erlen.events import _Paced
-from erlen.streams import Chunks
+from erlen.sending import Chunks
 
 
 def texts(*items):
@@ -344,7 +344,7 @@ async def test_a_stream_that_is_not_sent_is_closed():
 
     await EventStream(Items()).aclose()
     response = EventStream(Items())
-    response._chunks()
+    response.chunks()
     await response.aclose()
 
     assert closed == ["closed", "closed"]

@@ -26,7 +26,8 @@ from ..exceptions import HTTPException, NotFound
 from ..pool import WorkerPool
 from ..proxies import current
 from ..routes import route_path
-from ..streams import Departure, Inbox
+from ..sending import Departure
+from ..streams import Inbox
 from ..typing import Message, Receive, Scope, Send
 from .bodies import AHEAD, Answer, Arriving, Upload, receive_ahead
 from .calling import Call, Head, WSGIApp
