@@ -529,9 +529,9 @@ class App(Registrar, Starlette):
             context.params if error is None else None,
             error,
         )
-        if rule is None:
+        options: Mapping[str, Any] | None = rule and rule.options
+        if not options:
             return request
-        options: Mapping[str, Any] = rule.options
         if "stream_body" in options:
             request.stream_body = bool(options["stream_body"])
         if "max_content_length" in options:

@@ -27,6 +27,7 @@ from .headers import (
     parse_cookies,
     parse_date,
 )
+from .headers.cookies import COOKIE_NAMES
 from .json import DefaultJSONProvider, JSONProvider
 from .proxies import current
 from .registry import Rule
@@ -289,7 +290,10 @@ class Connection:
     def cookies(self) -> ImmutableMultiDict[str, str]:
         """The cookies that the client sent. More than ``MAX_COOKIES`` are a 431."""
         if self._cookies is None:
-            lines = self.headers.getlist_raw(b"cookie")
+            lines: list[bytes] = []
+            for name, value in self.scope.get("headers", ()):
+                if name in COOKIE_NAMES:
+                    lines.append(value)
             try:
                 self._cookies = parse_cookies(lines, max_items=self.limits.max_cookies)
             except TooManyItems as error:

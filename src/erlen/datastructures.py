@@ -11,9 +11,9 @@ from .patterns import pattern
 
 __all__ = [
     "CombinedMultiDict",
-    "FromLists",
     "ImmutableMultiDict",
     "MultiDict",
+    "Singles",
     "TooManyItems",
     "pairs_of",
     "parse_query",
@@ -24,6 +24,7 @@ V = TypeVar("V")
 D = TypeVar("D")
 T = TypeVar("T")
 
+_NOTHING: Any = object()
 _ESCAPES = pattern(rb"(?:%[0-9A-Fa-f]{2})+")
 
 Pairs: TypeAlias = "Mapping[K, V] | Mapping[K, list[V]] | Iterable[tuple[K, V]]"
@@ -32,8 +33,9 @@ Pairs: TypeAlias = "Mapping[K, V] | Mapping[K, list[V]] | Iterable[tuple[K, V]]"
 # The storage of a MultiDict is the dict below it, with a list for each key. These reach it past
 # the methods that show one value; they are typed loosely because dict[K, V] promises V there.
 _dict: Any = dict
-_load: Callable[[Any, Any], Any] = _dict.get
+_load: Callable[..., Any] = _dict.get
 _store: Callable[[Any, Any, Any], None] = _dict.__setitem__
+_load_or_store: Callable[[Any, Any, Any], Any] = _dict.setdefault
 _take: Callable[[Any, Any, None], Any] = _dict.pop
 _rows: Callable[[Any], Any] = _dict.items
 _lists: Callable[[Any], Any] = _dict.values
@@ -123,7 +125,7 @@ class MultiDict(dict[K, V]):
 
     def add(self, key: K, value: V) -> None:
         """Append *value* to the values of *key*."""
-        _append(self, key, value)
+        _load_or_store(self, key, []).append(value)
 
     def setlist(self, key: K, values: Iterable[V]) -> None:
         """Replace all values of *key*."""
@@ -270,26 +272,70 @@ class CombinedMultiDict(ImmutableMultiDict[K, V]):
         return type(self), ([dict(self.lists())],)
 
 
-class FromLists(ImmutableMultiDict[K, V]):
-    """An :class:`ImmutableMultiDict` made of a dictionary of non-empty lists, which it keeps.
+class Singles(ImmutableMultiDict[K, V]):
+    """An :class:`ImmutableMultiDict` without repeated keys: a dictionary of plain values.
 
-    It is filled as a dictionary is, in C; people see no difference.
+    PERF: it is filled and read as any dictionary is, in C; people see no difference.
     """
 
     __slots__ = ()
 
     if TYPE_CHECKING:
 
-        def __init__(self, lists: dict[K, list[V]]) -> None: ...
+        def __init__(self, values: dict[K, V]) -> None: ...
 
     else:
         __init__ = dict.__init__
+        __getitem__ = dict.__getitem__
+        __iter__ = dict.__iter__
+
+    def __missing__(self, key: K) -> NoReturn:
+        raise self.key_error(key)
+
+    def __eq__(self, other: object) -> bool:
+        theirs: Any = other
+        several = isinstance(other, MultiDict)
+        return dict(self.lists()) == (dict(theirs.lists()) if several else theirs)
+
+    __ne__ = object.__ne__
+    __hash__ = None  # type: ignore[assignment]
+
+    # The docstrings are those of the class above.
+
+    def get(  # noqa: D102 # pyright: ignore[reportIncompatibleMethodOverride] # but for overloads
+        self, key: K, default: Any = None, type: Callable[[V], Any] | None = None
+    ) -> Any:
+        value = _load(self, key, _NOTHING)
+        if value is _NOTHING:
+            return default
+        if type is None:
+            return value
+        try:
+            return type(value)
+        except (ValueError, TypeError):
+            return default
+
+    def getlist(self, key: K, type: Callable[[V], Any] | None = None) -> list[Any]:  # noqa: D102
+        values = [self[key]] if key in self else []
+        return values if type is None else list(_converted(values, type))
+
+    def values(self) -> Iterator[V]:  # type: ignore[override]  # noqa: D102
+        return iter(_lists(self))
+
+    def items(self, multi: bool = False) -> Iterator[tuple[K, V]]:  # type: ignore[override]  # noqa: D102
+        return iter(_rows(self))
+
+    def lists(self) -> Iterator[tuple[K, list[V]]]:  # noqa: D102
+        return ((key, [value]) for key, value in _rows(self))
+
+    def listvalues(self) -> Iterator[list[V]]:  # noqa: D102
+        return ([value] for value in _lists(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ImmutableMultiDict, (dict(self.lists()),)
 
 
-FromLists.__name__ = FromLists.__qualname__ = ImmutableMultiDict.__name__
+Singles.__name__ = Singles.__qualname__ = ImmutableMultiDict.__name__
 
 
 def pairs_of(items: Any) -> Iterable[tuple[Any, Any]]:
@@ -316,7 +362,7 @@ def parse_query(query: bytes, *, max_items: int | None) -> ImmutableMultiDict[st
     :raises TooManyItems: if there are more than *max_items*.
     """
     if not query:
-        return _NOTHING
+        return _EMPTY
     text = query.decode("utf-8", "replace")
     if "+" in text:
         text = text.replace("+", " ")
@@ -325,21 +371,21 @@ def parse_query(query: bytes, *, max_items: int | None) -> ImmutableMultiDict[st
     if max_items is not None and len(items) > max_items:
         count = text.count("&") + 1
         raise TooManyItems("query or form items", count=count, limit=max_items)
-    found: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    more: list[tuple[str, str]] = []
     for item in items:
-        if not item:
-            continue
-        key, _, value = item.partition("=")
-        if escaped:
-            if "%" in key:
-                key = _percent_decoded(key)
-            if "%" in value:
-                value = _percent_decoded(value)
-        if key in found:
-            found[key].append(value)
-        else:
-            found[key] = [value]
-    return FromLists(found)
+        if item:
+            key, _, value = item.partition("=")
+            if escaped:
+                if "%" in key:
+                    key = _percent_decoded(key)
+                if "%" in value:
+                    value = _percent_decoded(value)
+            if key in first:
+                more.append((key, value))
+            else:
+                first[key] = value
+    return ImmutableMultiDict([*first.items(), *more]) if more else Singles(first)
 
 
 def _percent_decoded(text: str) -> str:
@@ -363,15 +409,7 @@ def _pairs_of_mapping(mapping: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
 
 def _extend(target: Any, items: Any) -> None:
     for key, value in pairs_of(items):
-        _append(target, key, value)
-
-
-def _append(target: Any, key: Any, value: Any) -> None:
-    values = _load(target, key)
-    if values is None:
-        _store(target, key, [value])
-    else:
-        values.append(value)
+        _load_or_store(target, key, []).append(value)
 
 
 def _converted(values: list[Any], type: Callable[[Any], T]) -> Iterator[T]:
@@ -382,4 +420,4 @@ def _converted(values: list[Any], type: Callable[[Any], T]) -> Iterator[T]:
             continue
 
 
-_NOTHING: ImmutableMultiDict[str, str] = ImmutableMultiDict()
+_EMPTY: ImmutableMultiDict[str, str] = Singles({})

@@ -32,15 +32,15 @@ BUDGET_OF_A_STREAM = 14
 BUDGETS = {
     "json": 7,
     "path parameter": 7,
-    "query": 12,
+    "query": 11,
     "header": 13,
-    "cookie": 15,
+    "cookie": 11,
     "json body": 23,
     "form": 22,
     "hooks": 6,
     "missing": 42,
     "error handler": 12,
-    "session": 43,
+    "session": 40,
 }
 """The calls that a request of each kind may cost."""
 

@@ -213,6 +213,19 @@ async def test_cookies_of_several_headers_are_one_dict(colour):
     assert seen == ({"a": "1", "b": "2", "c": "3"}, True)
 
 
+@pytest.mark.parametrize("name", [b"cookie", b"Cookie", b"COOKIE", b"cOOkie"])
+def test_cookies_are_found_in_any_case(name):
+    async def receive():
+        raise NotImplementedError
+
+    headers = [(b"cookie", b"a=1"), (name, b"b=2"), (b"cookies", b"c=3")]
+
+    assert Request({"type": "http", "headers": headers}, receive).cookies == {
+        "a": ["1"],
+        "b": ["2"],
+    }
+
+
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_headers_are_found_in_any_case(colour):
     def read(request):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from erlen.datastructures import (
     CombinedMultiDict,
-    FromLists,
     ImmutableMultiDict,
     MultiDict,
+    Singles,
     TooManyItems,
     pairs_of,
     parse_query,
@@ -405,22 +405,46 @@ def test_every_writer_of_a_multi_dict_is_refused_by_the_immutable_one():
     assert writers <= set(vars(ImmutableMultiDict))
 
 
-def test_what_is_made_from_lists_takes_them_as_they_are():
-    values = FromLists({"a": ["1", "2"]})
-
-    assert values.getlist("a") == ["1", "2"]
+ONE_EACH = [("a", "1"), ("b", "3")]
 
 
-def test_what_is_made_from_lists_is_an_immutable_dictionary_like_any_other():
-    values = FromLists({"a": ["1", "2"]})
-    usual = ImmutableMultiDict([("a", "1"), ("a", "2")])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda v: v["b"],
+        lambda v: [v.get("a"), v.get("x"), v.get("x", 5)],
+        lambda v: [v.get("a", type=int), v.get("a", 7, type=list.index), v.get("x", 7, type=int)],
+        lambda v: [v.getlist("a"), v.getlist("x"), v.getlist("a", type=int)],
+        lambda v: [list(v), list(v.keys()), len(v), "a" in v, "x" in v],
+        lambda v: [list(v.values()), list(v.items()), list(v.items(multi=True))],
+        lambda v: [list(v.lists()), list(v.listvalues()), v.to_dict(), v.to_dict(flat=False)],
+        lambda v: [dict(v), {**v}, json.dumps(v), repr(v), list(reversed(v))],
+        lambda v: [v == MultiDict(PAIRS), v == MultiDict(ONE_EACH), MultiDict(ONE_EACH) == v],
+        lambda v: [v != MultiDict(PAIRS), v != MultiDict(ONE_EACH), v == {"a": ["1"], "b": ["3"]}],
+        lambda v: [v == {"a": "1", "b": "3"}, v == 5, v != 5],
+        lambda v: [v | {"a": "2"}, type(v | {}), v.copy(), type(copy.copy(v))],
+        lambda v: [type(pickle.loads(pickle.dumps(v))), pickle.loads(pickle.dumps(v))],
+        lambda v: [type(copy.deepcopy(v)), copy.deepcopy(v), v == Singles(dict(ONE_EACH))],
+        lambda v: [CombinedMultiDict([v, v]), MultiDict(v), list(pairs_of(v))],
+    ],
+)
+def test_one_without_repeated_keys_reads_like_any_other(read):
+    assert read(Singles(dict(ONE_EACH))) == read(ImmutableMultiDict(ONE_EACH))
 
-    assert values == usual
-    assert repr(values) == repr(usual)
-    assert type(pickle.loads(pickle.dumps(values))) is ImmutableMultiDict
-    assert pickle.loads(pickle.dumps(values)) == usual
+
+def test_one_without_repeated_keys_names_what_is_missing(monkeypatch):
+    class Missing(KeyError):
+        pass
+
+    monkeypatch.setattr(MultiDict, "key_error", Missing)
+
+    with pytest.raises(Missing) as caught:
+        Singles({"a": "1"})["x"]
+    assert caught.value.args == ("x",)
+    with pytest.raises(TypeError):
+        hash(Singles({}))
     with pytest.raises(TypeError, match=r"^'ImmutableMultiDict' objects are immutable"):
-        values["a"] = "3"
+        Singles({"a": "1"})["a"] = "3"
 
 
 # Combined

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any
 from urllib.parse import quote
 
-from ..datastructures import FromLists, ImmutableMultiDict, TooManyItems
+from ..datastructures import ImmutableMultiDict, Singles, TooManyItems
 from ..http import find_control, http_date, is_token
 from ..patterns import pattern
 
-__all__ = ["dump_cookie", "parse_cookies"]
+__all__ = ["COOKIE_NAMES", "dump_cookie", "parse_cookies"]
 
 # The quoting of Flask's cookies, so that one app reads what the other wrote: a value made of
 # these stands as it is, any other is quoted, with bytes that cookies cannot hold in octal.
@@ -20,6 +21,10 @@ _PLAIN = re.compile(r"[\w!#$%&'()*+\-./:<=>?@\[\]^`{|}~]*", re.ASCII)
 _TO_ESCAPE = pattern(rb'[\x00-\x1f",;\\\x7f-\xff]')
 _ESCAPED = pattern(rb"\\([0-3][0-7]{2}|.)", re.DOTALL)
 _DOMAIN = pattern(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
+
+COOKIE_NAMES = frozenset(map(bytes, product(*zip(b"cookie", b"COOKIE", strict=True))))
+"""The name of the Cookie header in any case: a server may hand on names as they were sent."""
+
 _SAMESITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
 
 
@@ -33,7 +38,8 @@ def parse_cookies(
 
     :raises TooManyItems: if there are more than *max_items*; ``None`` lifts the limit.
     """
-    found: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    more: list[tuple[str, str]] = []
     count = 0
     for value in values:
         line = value.decode("utf-8", "replace") if isinstance(value, bytes) else _as_utf8(value)
@@ -48,15 +54,14 @@ def parse_cookies(
             key, equals, text = item.partition("=")
             if padded:
                 key, text = key.strip(" \t"), text.strip(" \t")
-            if not key or not equals:
-                continue
-            if quoted and text[:1] == '"':
-                text = _unquote(text)
-            if key in found:
-                found[key].append(text)
-            else:
-                found[key] = [text]
-    return FromLists(found)
+            if key and equals:
+                if quoted and text[:1] == '"':
+                    text = _unquote(text)
+                if key in first:
+                    more.append((key, text))
+                else:
+                    first[key] = text
+    return ImmutableMultiDict([*first.items(), *more]) if more else Singles(first)
 
 
 def dump_cookie(
