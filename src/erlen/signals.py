@@ -94,21 +94,26 @@ got_serving_exception = signals.signal("got-serving-exception")
 """A function of start-up or shutdown failed. Data: ``exception``."""
 
 
-heard: list[Signal] = []
-"""Those of the signals of every request that somebody has ever listened to; mostly none."""
+heard: set[Signal] = set()
+"""Those of the signals of every request that somebody may listen to; mostly none."""
 
 
 def somebody_listens() -> bool:
-    """Say whether somebody listens now to what every request goes through.
+    """Say whether somebody listens to what every request goes through.
 
-    PERF: ask :data:`heard` first, which is empty where nobody ever did.
+    PERF: ask :data:`heard` first, which is empty where nobody does.
     """
-    return any(signal.receivers for signal in heard)
+    for signal in tuple(heard):
+        if not signal.receivers:
+            heard.discard(signal)
+        if signal.receivers:  # even if they came just now, in another thread
+            heard.add(signal)
+            return True
+    return False
 
 
 def _hear(signal: Signal, **about: Any) -> None:
-    if signal not in heard:
-        heard.append(signal)
+    heard.add(signal)
 
 
 for _signal in (

@@ -16,7 +16,6 @@ import pytest
 import starlette
 
 import erlen
-from erlen.signals import heard
 
 BUDGET = 6
 """The calls that a plain GET may cost."""
@@ -46,15 +45,6 @@ BUDGETS = {
 """The calls that a request of each kind may cost."""
 
 FRAMEWORK = tuple(f"{Path(str(package.__file__)).parent}/" for package in (erlen, starlette))
-
-
-@pytest.fixture(autouse=True)
-def nobody_ever_listened():
-    """Count as in a process whose signals had no receiver yet, whatever other tests did."""
-    signals = heard[:]
-    heard.clear()
-    yield
-    heard[:] = [*signals, *(signal for signal in heard if signal not in signals)]
 
 
 def get(path: str, **changes: Any) -> dict[str, Any]:

@@ -147,5 +147,15 @@ async def test_what_a_receiver_raises_reaches_the_caller():
         await announce(signal, "app")
 
 
+def test_who_listened_once_is_not_asked_for_ever():
+    with signals.request_started.connected_to(lambda *_, **__: None):
+        assert signals.heard == {signals.request_started}
+        assert signals.somebody_listens()
+        assert signals.heard == {signals.request_started}
+
+    assert not signals.somebody_listens()
+    assert not signals.heard
+
+
 async def test_nothing_happens_when_nobody_listens():
     assert await announce(Signal(), "app") is None
