@@ -7,7 +7,7 @@ import zlib
 from binascii import a2b_base64, b2a_base64
 from typing import Any
 
-from itsdangerous import TimestampSigner, URLSafeTimedSerializer, want_bytes
+from itsdangerous import BadTimeSignature, TimestampSigner, URLSafeTimedSerializer, want_bytes
 
 __all__ = ["ReadySerializer"]
 
@@ -65,7 +65,11 @@ class ReadySerializer(URLSafeTimedSerializer):
                 and 0 <= self._signer.get_timestamp() - _number(date) <= max_age
             ):
                 return self.load_payload(payload)
-        return super().loads(s, max_age, return_timestamp, salt)
+        try:
+            return super().loads(s, max_age, return_timestamp, salt)
+        except (ValueError, OverflowError, OSError) as error:
+            # The base trusts the signature and makes a date of any number.
+            raise BadTimeSignature("The date is none that a calendar has.") from error
 
     def dump_payload(self, obj: Any) -> bytes:
         """Write *obj* in base 64, and compressed where that is shorter."""
