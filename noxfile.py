@@ -243,6 +243,8 @@ def build(session: nox.Session) -> None:
 def install(session: nox.Session, *groups: str) -> None:
     """Install Erlen, editable, its test client and the named dependency groups."""
     session.install("-e.[test]", *group(*groups))
+    # The tests start Python some hundred times, and it may not be allowed to keep bytecode.
+    session.run("python", "-m", "compileall", "-q", "src")
 
 
 def group(*names: str) -> tuple[str, ...]:
