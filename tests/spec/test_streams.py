@@ -186,20 +186,21 @@ async def same(response):
     return response
 
 
+async def two_pieces(log):
+    try:
+        yield "x"
+        yield "y"
+    finally:
+        log.append("closed")
+
+
 @pytest.mark.parametrize("piece", [1, 2, 3, 4])
 async def test_a_server_that_does_not_say_so_by_an_error_has_its_error_back(piece):
     app, log = Erlen("broken"), []
 
     @app.get("/")
     async def view():
-        async def pieces():
-            try:
-                yield "x"
-                yield "y"
-            finally:
-                log.append("closed")
-
-        return pieces()
+        return two_pieces(log)
 
     async def receive():
         await asyncio.Event().wait()
@@ -465,14 +466,7 @@ async def test_a_stream_that_has_no_place_is_closed(hooked, method, status):
 
     @app.get("/")
     async def view():
-        async def pieces():
-            try:
-                yield "x"
-                yield "y"
-            finally:
-                log.append("closed")
-
-        return pieces(), status
+        return two_pieces(log), status
 
     if hooked:
         app.after_request(same)

@@ -53,6 +53,8 @@ def outcome(serializer: URLSafeTimedSerializer, text: Any, **options: Any) -> An
         details = {name: value for name, value in vars(error).items() if name != "original_error"}
         return type(error), str(error), details
     except (ValueError, OverflowError, OSError):  # a date that is out of range, for itsdangerous
+        if serializer is OURS:
+            raise
         details = {"message": OUT_OF_RANGE, "payload": None, "date_signed": None}
         return BadTimeSignature, OUT_OF_RANGE, details
 
