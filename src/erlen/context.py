@@ -128,7 +128,8 @@ class Context(Generic[AppT]):
     """
 
     # PERF: defaults on the class, so that a plain request sets only what it has and what is
-    # read of every request: Python 3.11 finds a default on the class three times slower.
+    # read of every request: Python 3.11 finds a default on the class three times slower. A
+    # class with an __init__ in Python takes 0.1 us longer to call (timeit).
     owner: Owner | None = None
     owner_thread: int | None = None
     admitted: bool = False
@@ -137,6 +138,8 @@ class Context(Generic[AppT]):
     torn_down: bool = False
     task: Task[Any] | None = None
     """What serves this, if it is served."""
+    handler: Any = None
+    """The pipeline that it goes through, if it is served."""
     stage: str | None = None
     """``"view"``, ``"first piece"`` or ``"body"``: what may be cancelled. ``None``: the rest."""
     threads: int = 0
@@ -174,15 +177,16 @@ class Context(Generic[AppT]):
     """``"http"``, ``"websocket"``, or ``"app"`` where neither is served."""
     receive: Receive
     send: Send
-    route: Any
-    params: Any
+    route: Any = None
+    params: Any = None
     """A dict, where a rule of ours matched."""
-    error: HTTPException | None
-    connection: Any
+    error: HTTPException | None = None
+    connection: Any = None
     """The request or the websocket, once something has asked for it."""
-    closed: bool
-    inline: bool
-    untidy: bool
+    closed: bool = False
+    inline: bool = False
+    untidy: bool = False
+    """Whether something happened that has to be seen to when the view has returned."""
     loop: AbstractEventLoop | None
     """The loop that serves this, or the one where it was made, if any."""
     loop_thread: int | None
@@ -470,9 +474,10 @@ class Context(Generic[AppT]):
         What was read of the body is there; the session can be read and is not saved again;
         nothing is torn down a second time.
         """
-        twin = context_of(
-            self.app, self.scope, self.receive, self.send, self.route, self.params, self.error
-        )
+        twin = context_of(self.app, self.scope, self.receive, self.send)
+        twin.route = self.route
+        twin.params = self.params
+        twin.error = self.error
         twin.connection = self.connection
         twin.opened = self.opened
         twin.is_copy = True
@@ -526,32 +531,16 @@ def context_of(
     scope: Scope = _NO_SCOPE,
     receive: Receive = receive_nothing,
     send: Send = _send_nowhere,
-    route: Any = None,
-    params: dict[str, Any] | None = None,
-    error: HTTPException | None = None,
-    loop: AbstractEventLoop | None = None,
-    loop_thread: int | None = None,
 ) -> Context[AppT]:
-    """Return a new context, which nobody has entered; *loop* is the one that runs.
-
-    PERF: a class with an ``__init__`` in Python takes 0.1 us longer to call (timeit).
-    """
+    """Return a new context, which nobody has entered; the entry makes its own."""
     context: Context[AppT] = Context()
     context.app = app
     context.scope = scope
     context.kind = scope["type"]
     context.receive = receive
     context.send = send
-    context.route = route
-    context.params = params
-    context.error = error
-    context.connection = None
-    context.closed = context.inline = context.untidy = False
-    if loop is None:
-        loop = running_loop()
-        loop_thread = None if loop is None else get_ident()
-    context.loop = loop
-    context.loop_thread = loop_thread
+    context.loop = running_loop()
+    context.loop_thread = None if context.loop is None else get_ident()
     return context
 
 

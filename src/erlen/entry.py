@@ -6,7 +6,7 @@ given: a bound method there would keep the app alive for ever.
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+from asyncio import AbstractEventLoop, CancelledError
 from collections.abc import Awaitable
 from contextlib import suppress
 from threading import get_ident
@@ -32,16 +32,18 @@ from .forwarding import forward
 from .hosts import HOST_NAMES, same_origin
 from .lifespan import run_lifespan
 from .logs import printable
-from .pipeline import Handler, Pipelines
+from .pipeline import Handler, Pipelines, Straight
 from .proxies import current
 from .results import Foreign
+from .sending import tells_departure
+from .signals import heard, somebody_listens
 from .timeouts import Within, current_task
 from .typing import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Others", "entrance", "guard", "serve", "unguarded"]
 
 # PERF: a method that is looked up in what another module gave is made anew for each call.
-get_current, set_current = current.get, current.set
+set_current, reset_current = current.set, current.reset
 
 _STARLETTE = Starlette.__call__
 """What instruments of Starlette put their own in the place of."""
@@ -116,9 +118,6 @@ async def serve(
             return await _serve_other(app, kind, scope, receive, send)
         if not app.frozen:
             app.begin()
-        raw = scope.get("headers")
-        if app.hops is not None or "app_root_path" in scope or type(raw) is not list:
-            _prepare(app, scope)
         # PERF: the loop that ran last runs now if this is its thread and it has a task. To ask
         # which one runs is to ask the system for the process, up to Python 3.11.
         flights, thread = app.in_flight, get_ident()
@@ -128,51 +127,51 @@ async def serve(
             if not flights.admit():
                 return await _refuse(app, scope, receive, send)
             task = current_task(flights.loop)
-        router = app.router
-        route: Any
-        params: dict[str, Any]
-        route, params, failure = router.resolve(scope)
-        error: HTTPException | None = None
-        host: bytes | None = None
-        good_hosts = app.good_hosts
-        for name, value in scope["headers"]:
-            if name in HOST_NAMES:
-                # PERF: most requests have one, and one that was looked at before.
-                if host is not None or value not in good_hosts:
-                    error = app.look_at_host(scope["headers"])
-                    break
-                host = value
-        if kind == "websocket" and error is None:
-            error = _look_at_origin(app, scope)
-        if error is not None:
-            route, params, failure = None, {}, error
-        scope["router"] = router
-        handler: Handler
-        if route is None:
-            handler = app.others.handler_of(None, kind)
-            if isinstance(failure, MethodNotAllowed):
-                _name_missed(scope, failure)
-        else:
-            try:
-                handler = route.handler
-                scope["endpoint"] = route.endpoint
-                scope["path_params"] = params
-            except AttributeError:
-                handler = app.others.handler_of(route, kind)
-            scope["route"] = route
-        context: Context[Any] = context_of(
-            app, scope, receive, send, route, params, failure, flights.loop, thread
-        )
+        context = _matched(app, kind, scope, receive, send, flights.loop, thread)
         context.task = task
         if flights.latest is not None:  # it waits for something
             flights.active.add(flights.latest)
         flights.latest = context
-        # A server may run one request in the variables of another, so the variable is set
-        # here whatever it holds, and never reset by its token.
-        outer = get_current()
-        set_current(context)
+        keep = scope.get("erlen.keep")
+        token = set_current(context)
         try:
-            await handler(context)
+            handler = context.handler
+            if (
+                handler.__class__ is not Straight
+                or keep is not None
+                or (heard and somebody_listens())
+            ):
+                await handler(context)
+            else:  # PERF: what Straight is for
+                laid_out: Any = None
+                try:
+                    context.stage = "view"
+                    view, params = handler.view, context.params
+                    value = await (view(**params) if params else view())
+                    lay_out = handler.plain.get(value.__class__)
+                    if lay_out is not None and not context.untidy:
+                        laid_out = lay_out(value)
+                except BaseException as error:
+                    await handler.rest(context, None, error)
+                else:
+                    if laid_out is None:
+                        await handler.rest(context, value)
+                    else:
+                        context.stage = None
+                        headers, body = laid_out
+                        if scope["method"] == "HEAD":
+                            body = b""
+                        start = {"type": "http.response.start", "status": 200, "headers": headers}
+                        try:
+                            await send(start)
+                            await send({"type": "http.response.body", "body": body})
+                        except BaseException as error:
+                            scope["erlen.sent"] = "http.response.start"
+                            if not (isinstance(error, OSError) and tells_departure(scope)):
+                                raise
+                        finally:
+                            if context.connection is not None:
+                                context.connection.close()
         except CancelledError:
             if not context.was_ended:
                 raise
@@ -183,15 +182,80 @@ async def serve(
                 flights.latest, over = None, True
             else:
                 over = flights.settle(context)
-            if "erlen.keep" in scope:
-                scope["erlen.keep"](context)
+            if keep is not None:
+                keep(context)
             elif over:
                 context.closed = True
-            set_current(None if outer is None or outer.closed else outer)
+            try:
+                reset_current(token)
+            except ValueError:
+                pass  # what ends this has other variables than what began it
     except Exception as unhandled:
         if not (guarded and await _answered(app, unhandled, scope, receive, send)):
             raise
     return None
+
+
+def _matched(
+    app: Any,
+    kind: str,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    loop: AbstractEventLoop,
+    thread: int,
+) -> Context[Any]:
+    """Return the context of *scope*, with the handler of what its path and its host lead to."""
+    headers: Any = scope.get("headers")
+    if app.hops is not None or "app_root_path" in scope or headers.__class__ is not list:
+        headers = _prepare(app, scope)
+    router = app.router
+    route: Any
+    params: dict[str, Any]
+    route, params, failure = router.resolve(scope)
+    error: HTTPException | None = None
+    host: bytes | None = None
+    good_hosts = app.good_hosts
+    for name, value in headers:
+        if name in HOST_NAMES:
+            # PERF: most requests have one, and one that was looked at before.
+            if host is not None or value not in good_hosts:
+                error = app.look_at_host(headers)
+                break
+            host = value
+    if kind == "websocket" and error is None:
+        error = _look_at_origin(app, scope)
+    if error is not None:
+        route, params, failure = None, {}, error
+    scope["router"] = router
+    handler: Handler
+    if route is None:
+        handler = app.others.handler_of(None, kind)
+        if isinstance(failure, MethodNotAllowed):
+            _name_missed(scope, failure)
+    else:
+        try:
+            handler = route.handler
+            scope["endpoint"] = route.endpoint
+            scope["path_params"] = params
+        except AttributeError:
+            handler = app.others.handler_of(route, kind)
+        scope["route"] = route
+    context: Context[Any] = Context()
+    context.app = app
+    context.scope = scope
+    context.kind = kind
+    context.receive = receive
+    context.send = send
+    context.route = route
+    context.handler = handler
+    context.params = params
+    context.error = failure
+    context.connection = None
+    context.closed = context.inline = context.untidy = False
+    context.loop = loop
+    context.loop_thread = thread
+    return context
 
 
 async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
@@ -204,8 +268,8 @@ async def unguarded(scope: Scope, receive: Receive, send: Send) -> None:
     await serve(scope["app"], scope, receive, send, inside=True, guarded=False)
 
 
-def _prepare(app: Any, scope: Scope) -> None:
-    """Make of an unusual *scope* a usual one."""
+def _prepare(app: Any, scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Make of an unusual *scope* a usual one; return its headers."""
     if app.hops is not None:
         forward(scope, app.hops)
     if "app_root_path" in scope:
@@ -214,6 +278,7 @@ def _prepare(app: Any, scope: Scope) -> None:
     if type(scope.get("headers")) is not list:
         # Any iterable will do, and it is read again.
         scope["headers"] = list(scope.get("headers") or ())
+    return cast("list[tuple[bytes, bytes]]", scope["headers"])
 
 
 async def _serve_other(app: Any, kind: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -237,7 +302,7 @@ async def _refuse(app: Any, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1012, "reason": ""})
         return
-    headers = {name.lower(): value for name, value in scope["headers"]}
+    headers = {name.lower(): value for name, value in scope.get("headers") or ()}
     texts = [headers.get(name, b"").decode("latin-1") for name in (b"accept", b"content-type")]
     error = ServiceUnavailable("The server stops. Please try again in a moment.", retry_after=1)
     scope["erlen.sent"] = "http.response.start"

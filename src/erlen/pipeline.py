@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import AsyncGeneratorType
 from typing import Any, Protocol, cast
 
@@ -16,13 +16,13 @@ from .exceptions import HTTPException
 from .flow import Flow, FlowApp
 from .registry import Inline, Rule, blueprint_of
 from .responses import BODILESS, Response
-from .results import Foreign
+from .results import Foreign, Plain
 from .sending import encode, send_stream, tells_departure
 from .signals import appcontext_pushed, heard, somebody_listens
 from .threads import Handler, brief, leading_async, owned
 from .websockets import WebSocket, is_departure
 
-__all__ = ["Handler", "PipelineApp", "Pipelines"]
+__all__ = ["Handler", "PipelineApp", "Pipelines", "Straight"]
 
 
 class PipelineApp(FlowApp, Protocol):
@@ -31,6 +31,32 @@ class PipelineApp(FlowApp, Protocol):
     def allowed_methods(self, context: Context[Any]) -> list[str]: ...
     @property
     def converts_itself(self) -> bool: ...
+
+
+class Straight:
+    """The handler of an ``async def`` view with nothing around it.
+
+    PERF: the entry does the usual itself, which is a coroutine less for each request: it calls
+    the view, lays out what that returned and sends it. It leaves the rest to this.
+    """
+
+    __slots__ = ("plain", "rest", "view")
+
+    def __init__(
+        self,
+        view: Callable[..., Awaitable[Any]],
+        plain: Mapping[type[Any], Callable[[Any], Plain]],
+        rest: Callable[..., Awaitable[None]],
+    ) -> None:
+        self.view = view
+        self.plain = plain
+        """What lays out the values of each type that need no Response."""
+        self.rest = rest
+        """Serves a context, from its beginning or from what its view returned or raised."""
+
+    def __call__(self, context: Context[Any]) -> Awaitable[None]:
+        """Serve *context*."""
+        return self.rest(context)
 
 
 class Pipelines:
@@ -177,13 +203,17 @@ def _served(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) -> 
     return served
 
 
+_UNCALLED: Any = object()
+
+
 def _direct(
     flow: Flow, app: PipelineApp, view: Callable[..., Awaitable[Any]], full: Handler
 ) -> Handler:
     """Compile the pipeline of an ``async def`` view with before and after hooks at most.
 
-    PERF: it does for a plain GET what ``_served`` does, in a few Python calls instead of a
-    dozen (tests/architecture/test_call_budget.py). Whatever is unusual goes the long way.
+    PERF: it does what ``_served`` does in a few Python calls instead of a dozen
+    (tests/architecture/test_call_budget.py), and from what the view returned on, if somebody
+    has called it. Whatever is unusual goes the long way.
     """
     before, after = tuple(flow.before), tuple(flow.after)
     results, convert = app.results, flow.convert
@@ -191,9 +221,12 @@ def _direct(
     kind = results.response_class
     sent_here = kind if kind.__call__ is Response.__call__ else None
 
-    async def direct(context: Context[Any]) -> None:
+    async def direct(
+        context: Context[Any], value: Any = _UNCALLED, raised: BaseException | None = None
+    ) -> None:
         scope, send = context.scope, context.send
-        if (heard and somebody_listens()) or "erlen.keep" in scope:
+        begins = value is _UNCALLED and raised is None
+        if begins and ((heard and somebody_listens()) or "erlen.keep" in scope):
             return await full(context)
         failure: BaseException | None = None
         response: Any = None
@@ -201,43 +234,50 @@ def _direct(
         early: Any = None
         try:
             try:
-                try:
-                    for step in before:
-                        value = await step()
-                        if value is not None:
-                            break
-                    else:
-                        context.stage = "view"
-                        params = context.params
-                        value = await (view(**params) if params else view())
-                    lay_out = plain.get(value.__class__)
-                    if lay_out is not None:
-                        laid_out = lay_out(value)
-                        if after or context.untidy:  # somebody looks at the response
-                            response = results.response(laid_out)
-                    else:
-                        response = (convert or context.app.make_response)(value)
-                        if response.stream is not None and not response.head_first:
-                            context.stage = "first piece"
-                            pieces = response.stream
-                            if (
-                                after
-                                or response.__class__ is not sent_here
-                                or pieces.__class__ is not AsyncGeneratorType
-                            ):
-                                await response.prime()
-                            else:  # PERF: as prime() does, without a coroutine and an object more
-                                async for piece in pieces:
-                                    if early := encode(piece):
-                                        break
-                                if context.untidy:  # somebody looks at the response
-                                    response.chunks().early, early = early, None
+                if raised is not None:
+                    if not isinstance(raised, Exception):
+                        raise raised
                     context.stage = None
-                except Exception as error:
-                    context.stage = None
-                    if response is not None:
-                        await flow.discard(context, response)
-                    response = await flow.recover(context, error)
+                    response = await flow.recover(context, raised)
+                else:
+                    try:
+                        if begins:
+                            for step in before:
+                                value = await step()
+                                if value is not None:
+                                    break
+                            else:
+                                context.stage = "view"
+                                params = context.params
+                                value = await (view(**params) if params else view())
+                        lay_out = plain.get(value.__class__)
+                        if lay_out is not None:
+                            laid_out = lay_out(value)
+                            if after or context.untidy:  # somebody looks at the response
+                                response = results.response(laid_out)
+                        else:
+                            response = (convert or context.app.make_response)(value)
+                            if response.stream is not None and not response.head_first:
+                                context.stage = "first piece"
+                                pieces = response.stream
+                                if (
+                                    after
+                                    or response.__class__ is not sent_here
+                                    or pieces.__class__ is not AsyncGeneratorType
+                                ):
+                                    await response.prime()
+                                else:  # PERF: as prime(), without a coroutine and an object more
+                                    async for piece in pieces:
+                                        if early := encode(piece):
+                                            break
+                                    if context.untidy:  # somebody looks at the response
+                                        response.chunks().early, early = early, None
+                        context.stage = None
+                    except Exception as error:
+                        context.stage = None
+                        if response is not None:
+                            await flow.discard(context, response)
+                        response = await flow.recover(context, error)
                 if response is not None:
                     if context.untidy or (after and response.stream is not None):
                         response = await flow.finish(context, response)
@@ -285,7 +325,7 @@ def _direct(
                 context.connection.close()
         return None
 
-    return direct
+    return direct if before or after else Straight(view, plain, direct)
 
 
 def _missed(flow: Flow, full: Handler) -> Handler:

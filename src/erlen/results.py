@@ -15,11 +15,12 @@ from starlette.responses import Response as StarletteResponse
 from .exceptions import HTTPException, adopted
 from .headers import Headers
 from .json import JSONProvider
-from .responses import RawHeaders, Response, content_length
+from .responses import SHORT_LENGTHS, RawHeaders, Response, content_length
 from .typing import ASGIApp
 
 __all__ = ["Foreign", "Plain", "Results", "WrongResult"]
 
+_SHORT = len(SHORT_LENGTHS)
 _HTML = (b"content-type", b"text/html; charset=utf-8")
 # These keep their whole body in .body and send it as our own Response does.
 _PLAIN = frozenset(
@@ -146,13 +147,16 @@ class Results:
 
     def _text(self, text: str) -> Plain:
         body = text.encode()
-        return [_HTML, content_length(len(body))], body
+        size = len(body)
+        return [_HTML, SHORT_LENGTHS[size] if size < _SHORT else content_length(size)], body
 
     def _json(self, value: Any) -> Plain:
         provider = self.json
         text = provider.render(value)
         body = text if isinstance(text, bytes) else text.encode()
-        return [(b"content-type", provider.mimetype.encode()), content_length(len(body))], body
+        size = len(body)
+        kind = (b"content-type", provider.mimetype.encode())
+        return [kind, SHORT_LENGTHS[size] if size < _SHORT else content_length(size)], body
 
     def _from_tuple(self, value: tuple[Any, ...]) -> Response:
         status = headers = None

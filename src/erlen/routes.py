@@ -212,6 +212,8 @@ class RouteList(list[BaseRoute]):
     *on_change* is called after each. It must not hold the app strongly: the app holds this.
     """
 
+    __slots__ = ("arranged", "on_change", "placed")
+
     def __init__(
         self, routes: Iterable[BaseRoute] = (), on_change: Callable[[], None] | None = None
     ) -> None:

@@ -17,7 +17,7 @@ import starlette
 
 import erlen
 
-BUDGET = 6
+BUDGET = 4
 """The calls that a plain GET may cost."""
 
 BUDGET_OF_A_MESSAGE = 3
@@ -30,13 +30,13 @@ BUDGET_OF_A_STREAM = 14
 """The calls that a stream may cost, however many chunks it has."""
 
 BUDGETS = {
-    "json": 7,
-    "path parameter": 7,
-    "query": 11,
-    "header": 13,
-    "cookie": 11,
-    "json body": 23,
-    "form": 22,
+    "json": 6,
+    "path parameter": 6,
+    "query": 10,
+    "header": 12,
+    "cookie": 10,
+    "json body": 22,
+    "form": 20,
     "hooks": 6,
     "missing": 42,
     "error handler": 12,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+
 import pytest
 
 from erlen import (
@@ -11,11 +14,15 @@ from erlen import (
     after_this_request,
     current_app,
     g,
+    has_app_context,
+    make_response,
     request,
     session,
 )
+from erlen.context import receive_nothing
 from erlen.errors import ContextError
 from erlen.exceptions import InternalServerError, NotFound
+from erlen.signals import request_tearing_down
 
 
 def coloured(colour, function):
@@ -538,3 +545,58 @@ async def test_hashing_a_proxy_is_refused_with_the_way_out():
     async with Erlen("x").app_context():
         with pytest.raises(TypeError, match=r"current_app\(\)|current_app"):
             {current_app}  # noqa: B018
+
+
+@pytest.mark.parametrize("answer", ["plain", "response", "error"])
+async def test_a_view_that_connects_a_receiver_is_called_once(answer):
+    app = Erlen("connects")
+    log = []
+
+    def note(sender, **data):
+        log.append("tearing down")
+
+    @app.get("/")
+    async def view():
+        log.append("view")
+        request_tearing_down.connect(note, app)
+        if answer == "error":
+            abort(418)
+        return "plain" if answer == "plain" else make_response("response")
+
+    try:
+        response = await app.test_client().get("/")
+        assert response.status_code == (418 if answer == "error" else 200)
+        assert log[0] == "view"
+        assert log.count("view") == 1
+
+        await app.test_client().get("/")
+        assert log[-2:] == ["view", "tearing down"]
+    finally:
+        request_tearing_down.disconnect(note)
+
+
+async def test_a_request_may_end_in_other_variables_than_it_began_in():
+    app = Erlen("thrown away")
+    log = []
+
+    @app.get("/")
+    async def view():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            log.append(current_app.name)
+        return "never"
+
+    async def send(message):
+        log.append(message["type"])
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
+    serving = app(scope, receive_nothing, send)
+    variables = contextvars.copy_context()
+    variables.run(serving.send, None)
+    variables.run(lambda: log.append(current_app.name))
+    with app.app_context():
+        serving.close()
+
+    assert log == ["thrown away"] * 2
+    assert not has_app_context()

@@ -101,7 +101,8 @@ class Shop(Owner):
 def entered(app: Any, endpoint: str | None = None) -> Context[Any]:
     """Make *app*'s context, of the view *endpoint*, the current one."""
     route = SimpleNamespace(url_rule=Rule(rule="/", endpoint=endpoint)) if endpoint else None
-    context: Context[Any] = context_of(app, route=route)
+    context: Context[Any] = context_of(app)
+    context.route = route
     current.set(context)
     return context
 
