@@ -48,7 +48,9 @@ class Recorded:
 
 
 @asynccontextmanager
-async def served(kind, app, *, head_timeout=None, max_head_size=64 * 1024, writes=None):
+async def served(
+    kind, app, *, head_timeout=None, max_head_size=64 * 1024, keep_alive=5, writes=None
+):
     """Serve *app* with protocols of this *kind*; gives the port."""
 
     class Recording(kind):
@@ -63,6 +65,7 @@ async def served(kind, app, *, head_timeout=None, max_head_size=64 * 1024, write
         http=kind,
         ws=protocols.connect_websocket,
         log_config=None,
+        timeout_keep_alive=keep_alive,
     )
     config.head_timeout, config.max_head_size = head_timeout, max_head_size
     # Without what answers signals: they are pytest's here.
@@ -402,6 +405,42 @@ async def test_half_a_response_instead_of_a_handshake_is_an_error(caplog):
             await connect(f"ws://127.0.0.1:{port}/", proxy=None)
 
     assert "ASGI callable returned without completing handshake." in caplog.messages
+
+
+@pytest.mark.parametrize("kind", [each for pair in PAIRS.values() for each in pair])
+async def test_an_idle_connection_is_closed_some_time_after_its_last_answer(kind):
+    loop = asyncio.get_running_loop()
+    async with (
+        served(kind, sized(b"a"), keep_alive=0.3) as port,
+        asyncio.timeout(PATIENCE),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for pause in (0.2, 0.2, 0):
+            writer.write(request(last=False))
+            await reader.readuntil(b"\r\n\r\na")
+            answered = loop.time()
+            await asyncio.sleep(pause)
+        assert await reader.read() == b""
+        assert loop.time() - answered > 0.28
+        writer.close()
+
+
+@pytest.mark.parametrize("kind", [each for pair in PAIRS.values() for each in pair])
+async def test_a_connection_is_not_idle_while_it_is_answered(kind):
+    async def app(scope, receive, send):
+        await asyncio.sleep(0.5)
+        await sized(b"slow")(scope, receive, send)
+
+    async with (
+        served(kind, app, keep_alive=0.1) as port,
+        asyncio.timeout(PATIENCE),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(request(last=False))
+            await reader.readuntil(b"\r\n\r\nslow")
+        assert await reader.read() == b""
+        writer.close()
 
 
 # -- time and size of a head -------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -27,12 +28,20 @@ class HttpProtocol(HttpToolsProtocol):
     """A connection that writes a response at once and waits for a request with patience.
 
     PERF: ``super()`` is not asked for what every request needs; it makes an object each time.
+    The timer that closes an idle connection is not set for each response and cancelled for each
+    request: when it rings, it looks how long nothing came. That took 6 % of a request.
     """
 
     config: Config
     cycle: Any  # None before the first request, whatever uvicorn declares
     waiting: Waiting
     _responses: OneWrite
+    _alarm: asyncio.TimerHandle | None
+    """Rings when the connection is to be closed, unless requests came in the meantime."""
+    _alarm_of: float
+    """When the response was complete that it was set for."""
+    _idle_since: float
+    """When the last response was complete."""
     _unseen: int
     """Bytes that the parser keeps: of a head, of trailers, of what stands around chunks."""
 
@@ -40,9 +49,17 @@ class HttpProtocol(HttpToolsProtocol):
         """Begin with a new connection."""
         super().connection_made(transport)
         self._responses = OneWrite(transport, self.loop)
+        self._alarm = None
         self._unseen = 0
         self.waiting = Waiting(self.loop.time())
         watch_over(self.server_state, self.loop, self.config.head_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        super().connection_lost(exc)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
@@ -72,7 +89,36 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request."""
         self._responses.finish()
-        HttpToolsProtocol.on_response_complete(self)
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            return
+        self._idle_since = monotonic()
+        if self._alarm is None:
+            self._set_alarm(self.timeout_keep_alive)
+        self.timeout_keep_alive_task = self._alarm
+
+    def _unset_keepalive_if_required(self) -> None:
+        self.timeout_keep_alive_task = None
+
+    def _set_alarm(self, seconds: float) -> None:
+        self._alarm_of = self._idle_since
+        self._alarm = self.loop.call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self.timeout_keep_alive_task is None:
+            return  # a request is served, and the next response sets it again
+        if self._idle_since == self._alarm_of:
+            self.timeout_keep_alive_handler()
+        else:
+            self._set_alarm(self._idle_since + self.timeout_keep_alive - monotonic())
+            self.timeout_keep_alive_task = self._alarm
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, or too much of one, and close the connection."""
