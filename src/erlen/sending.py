@@ -80,7 +80,7 @@ async def send_stream(
             # PERF: what is done for each of a hundred pieces is most of what a stream costs: no
             # generator of ours in between, and bytes are known by their class.
             async for piece in pieces:
-                if type(piece) is not served.unchanged:
+                if piece.__class__ is not served.unchanged:
                     if served.unchanged is None:  # the generator took no notice of the cancel
                         break
                     piece = encode(piece)
