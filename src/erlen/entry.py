@@ -43,7 +43,7 @@ from .typing import ASGIApp, Message, Receive, Scope, Send
 __all__ = ["Others", "entrance", "guard", "serve", "unguarded"]
 
 # PERF: a method that is looked up in what another module gave is made anew for each call.
-set_current, reset_current = current.set, current.reset
+get_current, set_current, reset_current = current.get, current.set, current.reset
 
 _STARLETTE = Starlette.__call__
 """What instruments of Starlette put their own in the place of."""
@@ -133,6 +133,7 @@ async def serve(
             flights.active.add(flights.latest)
         flights.latest = context
         keep = scope.get("erlen.keep")
+        outer = get_current()
         token = set_current(context)
         try:
             handler = context.handler
@@ -143,35 +144,43 @@ async def serve(
             ):
                 await handler(context)
             else:  # PERF: what Straight is for
+                rest: Any = None
                 laid_out: Any = None
                 try:
                     context.stage = "view"
                     view, params = handler.view, context.params
                     value = await (view(**params) if params else view())
                     lay_out = handler.plain.get(value.__class__)
-                    if lay_out is not None and not context.untidy:
-                        laid_out = lay_out(value)
-                except BaseException as error:
-                    await handler.rest(context, None, error)
-                else:
-                    if laid_out is None:
-                        await handler.rest(context, value)
+                    if lay_out is None or context.untidy:
+                        rest = handler.rest(context, value)
                     else:
-                        context.stage = None
-                        headers, body = laid_out
-                        if scope["method"] == "HEAD":
-                            body = b""
+                        laid_out = lay_out(value)
+                        if context.untidy:
+                            rest = handler.rest(context, handler.response(laid_out))
+                except BaseException as error:
+                    rest = handler.rest(context, None, error)
+                if rest is not None:  # awaited here, where no error is handled
+                    await rest
+                else:
+                    context.stage = None
+                    headers, body = laid_out
+                    if scope["method"] == "HEAD":
+                        body = b""
+                    try:
                         start = {"type": "http.response.start", "status": 200, "headers": headers}
-                        try:
-                            await send(start)
-                            await send({"type": "http.response.body", "body": body})
-                        except BaseException as error:
-                            scope["erlen.sent"] = "http.response.start"
-                            if not (isinstance(error, OSError) and tells_departure(scope)):
-                                raise
-                        finally:
-                            if context.connection is not None:
-                                context.connection.close()
+                        await send(start)
+                        await send({"type": "http.response.body", "body": body})
+                    except BaseException as error:
+                        scope["erlen.sent"] = "http.response.start"
+                        if not (isinstance(error, OSError) and tells_departure(scope)):
+                            await handler.flow.end(context, error)
+                            raise
+                    if context.untidy or context.connection is not None:
+                        scope["erlen.sent"] = "http.response.start"
+                        if context.untidy:
+                            await handler.flow.end(context, None)
+                        else:
+                            context.connection.close()
         except CancelledError:
             if not context.was_ended:
                 raise
@@ -188,8 +197,10 @@ async def serve(
                 context.closed = True
             try:
                 reset_current(token)
-            except ValueError:
-                pass  # what ends this has other variables than what began it
+            except ValueError:  # what ends this has other variables than what began it
+                outer = context if get_current() is context else None
+            if outer is not None and outer.closed:
+                set_current(None)
     except Exception as unhandled:
         if not (guarded and await _answered(app, unhandled, scope, receive, send)):
             raise

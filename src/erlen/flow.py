@@ -385,6 +385,11 @@ class Flow:
         finally:
             context.stage = None
 
+    async def end(self, context: Context[Any], error: BaseException | None) -> None:
+        """Tear *context* down, or note only that it is, if no step has to run for that."""
+        if not self.nothing_to_tear_down(context):
+            await self.teardown(context, error)
+
     async def teardown(self, context: Context[Any], error: BaseException | None) -> None:
         """Run every teardown step, once in the life of *context*, even if some fail.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from types import AsyncGeneratorType
 from typing import Any, Protocol, cast
 
@@ -16,7 +16,7 @@ from .exceptions import HTTPException
 from .flow import Flow, FlowApp
 from .registry import Inline, Rule, blueprint_of
 from .responses import BODILESS, Response
-from .results import Foreign, Plain
+from .results import Foreign, Plain, Results
 from .sending import encode, send_stream, tells_departure
 from .signals import appcontext_pushed, heard, somebody_listens
 from .threads import Handler, brief, leading_async, owned
@@ -40,17 +40,22 @@ class Straight:
     the view, lays out what that returned and sends it. It leaves the rest to this.
     """
 
-    __slots__ = ("plain", "rest", "view")
+    __slots__ = ("flow", "plain", "response", "rest", "view")
 
     def __init__(
         self,
         view: Callable[..., Awaitable[Any]],
         plain: Mapping[type[Any], Callable[[Any], Plain]],
-        rest: Callable[..., Awaitable[None]],
+        results: Results,
+        flow: Flow,
+        rest: Callable[..., Coroutine[Any, Any, None]],
     ) -> None:
         self.view = view
         self.plain = plain
         """What lays out the values of each type that need no Response."""
+        self.response = results.response
+        """Makes a response of what was laid out, for somebody who looks at it after all."""
+        self.flow = flow
         self.rest = rest
         """Serves a context, from its beginning or from what its view returned or raised."""
 
@@ -234,50 +239,47 @@ def _direct(
         early: Any = None
         try:
             try:
-                if raised is not None:
-                    if not isinstance(raised, Exception):
-                        raise raised
-                    context.stage = None
-                    response = await flow.recover(context, raised)
-                else:
-                    try:
-                        if begins:
-                            for step in before:
-                                value = await step()
-                                if value is not None:
-                                    break
-                            else:
-                                context.stage = "view"
-                                params = context.params
-                                value = await (view(**params) if params else view())
-                        lay_out = plain.get(value.__class__)
-                        if lay_out is not None:
-                            laid_out = lay_out(value)
-                            if after or context.untidy:  # somebody looks at the response
-                                response = results.response(laid_out)
+                try:
+                    if raised is not None:
+                        error, raised = raised, None  # it knows the frames that know it
+                        raise error
+                    if begins:
+                        for step in before:
+                            value = await step()
+                            if value is not None:
+                                break
                         else:
-                            response = (convert or context.app.make_response)(value)
-                            if response.stream is not None and not response.head_first:
-                                context.stage = "first piece"
-                                pieces = response.stream
-                                if (
-                                    after
-                                    or response.__class__ is not sent_here
-                                    or pieces.__class__ is not AsyncGeneratorType
-                                ):
-                                    await response.prime()
-                                else:  # PERF: as prime(), without a coroutine and an object more
-                                    async for piece in pieces:
-                                        if early := encode(piece):
-                                            break
-                                    if context.untidy:  # somebody looks at the response
-                                        response.chunks().early, early = early, None
-                        context.stage = None
-                    except Exception as error:
-                        context.stage = None
-                        if response is not None:
-                            await flow.discard(context, response)
-                        response = await flow.recover(context, error)
+                            context.stage = "view"
+                            params = context.params
+                            value = await (view(**params) if params else view())
+                    lay_out = plain.get(value.__class__)
+                    if lay_out is not None:
+                        laid_out = lay_out(value)
+                        if after or context.untidy:  # somebody looks at the response
+                            response = results.response(laid_out)
+                    else:
+                        response = (convert or context.app.make_response)(value)
+                        if response.stream is not None and not response.head_first:
+                            context.stage = "first piece"
+                            pieces = response.stream
+                            if (
+                                after
+                                or response.__class__ is not sent_here
+                                or pieces.__class__ is not AsyncGeneratorType
+                            ):
+                                await response.prime()
+                            else:  # PERF: as prime() does, without a coroutine and an object more
+                                async for piece in pieces:
+                                    if early := encode(piece):
+                                        break
+                                if context.untidy:  # somebody looks at the response
+                                    response.chunks().early, early = early, None
+                    context.stage = None
+                except Exception as error:
+                    context.stage = None
+                    if response is not None:
+                        await flow.discard(context, response)
+                    response = await flow.recover(context, error)
                 if response is not None:
                     if context.untidy or (after and response.stream is not None):
                         response = await flow.finish(context, response)
@@ -325,7 +327,7 @@ def _direct(
                 context.connection.close()
         return None
 
-    return direct if before or after else Straight(view, plain, direct)
+    return direct if before or after else Straight(view, plain, results, flow, direct)
 
 
 def _missed(flow: Flow, full: Handler) -> Handler:
@@ -345,8 +347,7 @@ def _missed(flow: Flow, full: Handler) -> Handler:
             raise
         finally:
             if context.untidy or failure is not None:
-                if not flow.nothing_to_tear_down(context):
-                    await flow.teardown(context, failure)
+                await flow.end(context, failure)
             elif context.connection is not None:
                 context.connection.close()
         return None

@@ -315,3 +315,32 @@ async def test_what_runs_on_keeps_no_request():
     assert [context() for context in seen] == [None, None]
     go.set()
     await app.close_worker_pool()
+
+
+@pytest.mark.parametrize("touched", ["nothing", "session", "json"])
+async def test_an_error_that_was_answered_is_freed_at_once(touched):
+    app = Erlen("answered")
+    app.secret_key = "tea"
+    app.logger.disabled = True
+    seen: list[weakref.ref[Any]] = []
+
+    class Local: ...
+
+    @app.get("/")
+    async def view() -> Any:
+        local = Local()
+        seen.append(weakref.ref(local))
+        if touched == "session":
+            session["seen"] = True
+        if touched == "json":
+            return {"local": local}
+        raise LookupError(local)
+
+    gc.collect()
+    gc.disable()
+    try:
+        exchange = await Exchange(app).run()
+        assert exchange.sent[0]["status"] == 500
+        assert seen[0]() is None
+    finally:
+        gc.enable()

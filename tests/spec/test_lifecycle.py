@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
+from contextlib import contextmanager
 
 import pytest
 
+import erlen
 from erlen import (
     Blueprint,
     Erlen,
     abort,
     after_this_request,
     current_app,
+    enter,
     g,
     has_app_context,
     make_response,
@@ -600,3 +604,147 @@ async def test_a_request_may_end_in_other_variables_than_it_began_in():
 
     assert log == ["thrown away"] * 2
     assert not has_app_context()
+
+
+def keep(log, name):
+    """Make a context manager that notes when it is left."""
+
+    @contextmanager
+    def noting():
+        yield
+        log.append(f"{name} left")
+
+    return enter(noting())
+
+
+async def test_what_happens_while_an_answer_is_laid_out_is_not_lost():
+    app = Erlen("laid out")
+    app.secret_key = "tea"
+    log = []
+
+    def default(value):
+        session["seen"] = True
+        keep(log, "manager")
+        after_this_request(lambda response: log.append("after this") or response)
+        log.append("laid out")
+        return str(value)
+
+    app.json.default = default
+
+    @app.get("/")
+    async def view():
+        return {"value": object()}
+
+    response = await app.test_client().get("/")
+
+    assert log == ["laid out", "after this", "manager left"]
+    assert "session=" in response.headers["set-cookie"]
+
+
+async def test_what_is_entered_while_an_answer_is_sent_is_left():
+    app = Erlen("sent")
+    log = []
+
+    class Entering:
+        def __init__(self, app):
+            self.app = app
+
+        async def __call__(self, scope, receive, send):
+            async def entering_send(message):
+                keep(log, message["type"])
+                await send(message)
+
+            await self.app(scope, receive, entering_send)
+
+    app.add_middleware(Entering)
+
+    @app.get("/")
+    async def view():
+        return "sent"
+
+    assert (await app.test_client().get("/")).text == "sent"
+    assert log == ["http.response.body left", "http.response.start left"]
+
+
+async def test_teardown_is_told_of_an_answer_that_cannot_be_sent():
+    app = Erlen("not sent")
+    errors = []
+
+    def note(sender, exc):
+        errors.append(exc)
+
+    @app.get("/")
+    async def view():
+        request_tearing_down.connect(note, app)
+        return "never"
+
+    async def send(message):
+        raise LookupError(message["type"])
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
+    try:
+        with pytest.raises(LookupError, match="start") as raised:
+            await app(scope, receive_nothing, send)
+    finally:
+        request_tearing_down.disconnect(note)
+
+    assert errors == [raised.value]
+
+
+async def test_hooks_after_an_error_that_was_handled_see_no_error():
+    app, other = Erlen("app"), Erlen("other")
+    errors = []
+    other.teardown_appcontext(errors.append)
+
+    @app.get("/")
+    async def view():
+        @after_this_request
+        async def ask_the_other(response):
+            errors.append(sys.exception())
+            with other.app_context():
+                return response
+
+        abort(404)
+
+    assert (await app.test_client().get("/")).status_code == 404
+    assert errors == [None, None]
+
+
+async def test_an_error_handler_may_raise_the_error_again(caplog):
+    app = Erlen("again")
+
+    @app.errorhandler(LookupError)
+    async def handle(error):
+        app.logger.exception("it was")
+        raise
+
+    @app.get("/")
+    async def view():
+        raise LookupError("again")
+
+    assert (await app.test_client().get("/")).status_code == 500
+    assert all("LookupError: again" in record.exc_text for record in caplog.records)
+    assert len(caplog.records) == 2
+
+
+async def test_an_answer_is_sent_once_though_the_request_cannot_be_closed(caplog):
+    class Request(erlen.Request):
+        def close(self):
+            raise OSError("not closed")
+
+    app = Erlen("closed")
+    app.request_class = Request
+    sent = []
+
+    @app.get("/")
+    async def view():
+        return request.path
+
+    async def send(message):
+        sent.append(message["type"])
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
+    with pytest.raises(OSError, match="not closed"):
+        await app(scope, receive_nothing, send)
+
+    assert sent == ["http.response.start", "http.response.body"]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
+import weakref
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 
 import pytest
 import uvicorn
@@ -440,6 +443,35 @@ async def test_a_connection_is_not_idle_while_it_is_answered(kind):
             writer.write(request(last=False))
             await reader.readuntil(b"\r\n\r\nslow")
         assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_a_connection_keeps_nothing_of_its_first_request(kind):
+    asked = ContextVar("asked")
+    seen = []
+
+    class Kept: ...
+
+    async def app(scope, receive, send):
+        kept = Kept()
+        seen.append(weakref.ref(kept))
+        asked.set(kept)
+        await sized(b"a")(scope, receive, send)
+
+    async with (
+        served(kind, app, keep_alive=0.2) as port,
+        asyncio.timeout(PATIENCE),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(40):
+            writer.write(request(last=False))
+            await reader.readuntil(b"\r\n\r\na")
+            await asyncio.sleep(0.05)
+            gc.collect()
+            if seen[0]() is None:
+                break
+        assert seen[0]() is None
         writer.close()
 
 

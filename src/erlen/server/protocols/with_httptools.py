@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context as Variables
 from time import monotonic
 from typing import Any
 
@@ -108,7 +109,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _set_alarm(self, seconds: float) -> None:
         self._alarm_of = self._idle_since
-        self._alarm = self.loop.call_later(seconds, self._ring)
+        # In no variables: those of the request that is served now would stay with the timer.
+        self._alarm = self.loop.call_later(seconds, self._ring, context=Variables())
 
     def _ring(self) -> None:
         self._alarm = None
