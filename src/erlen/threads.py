@@ -217,10 +217,12 @@ class _InThread:
             lay_out = plain.get(value.__class__)
             if lay_out is not None and not context.untidy and not context.forsaken:
                 answer = lay_out(value)
-                if not self.flow.nothing_to_tear_down(context):
-                    drive(self.flow.teardown(context, None))
-                context.closed = context.closed or context.forsaken
-                return answer
+                if not context.untidy:
+                    if not self.flow.nothing_to_tear_down(context):
+                        drive(self.flow.teardown(context, None))
+                    context.closed = context.closed or context.forsaken
+                    return answer
+                value = context.app.results.response(answer)
             outcome.value = value
         except BaseException as error:
             outcome.error = error

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import sys
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -617,7 +618,8 @@ def keep(log, name):
     return enter(noting())
 
 
-async def test_what_happens_while_an_answer_is_laid_out_is_not_lost():
+@pytest.mark.parametrize("view", ["async def", "def"])
+async def test_what_happens_while_an_answer_is_laid_out_is_not_lost(view):
     app = Erlen("laid out")
     app.secret_key = "tea"
     log = []
@@ -632,7 +634,8 @@ async def test_what_happens_while_an_answer_is_laid_out_is_not_lost():
     app.json.default = default
 
     @app.get("/")
-    async def view():
+    @partial(coloured, view)
+    def answer():
         return {"value": object()}
 
     response = await app.test_client().get("/")
