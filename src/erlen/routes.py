@@ -212,6 +212,7 @@ class RouteList(list[BaseRoute]):
     *on_change* is called after each. It must not hold the app strongly: the app holds this.
     """
 
+    # PERF: each request asks for the index, which a list finds faster in a slot.
     __slots__ = ("arranged", "on_change", "placed")
 
     def __init__(

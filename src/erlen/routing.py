@@ -190,7 +190,7 @@ class Router(StarletteRouter):
         table = index.static.get(path)
         if table is not None and key in table:
             route, defaults = table[key]
-            return route, (defaults.copy() if defaults else {}), None
+            return route, defaults.copy(), None
         partial: list[BaseRoute] = []
         if index.leading and (hit := _ask(index.leading, scope, partial)) is not None:
             return hit

@@ -222,6 +222,7 @@ class _InThread:
                         drive(self.flow.teardown(context, None))
                     context.closed = context.closed or context.forsaken
                     return answer
+                # What the JSON provider has touched wants to see a response.
                 value = context.app.results.response(answer)
             outcome.value = value
         except BaseException as error:

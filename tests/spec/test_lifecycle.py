@@ -30,6 +30,11 @@ from erlen.exceptions import InternalServerError, NotFound
 from erlen.signals import request_tearing_down
 
 
+def plain_get():
+    """Return the least that the scope of a request says."""
+    return {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
+
+
 def coloured(colour, function):
     """Return *function* as an ``async def`` or a ``def`` function."""
     if colour == "def":
@@ -595,8 +600,7 @@ async def test_a_request_may_end_in_other_variables_than_it_began_in():
     async def send(message):
         log.append(message["type"])
 
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
-    serving = app(scope, receive_nothing, send)
+    serving = app(plain_get(), receive_nothing, send)
     variables = contextvars.copy_context()
     variables.run(serving.send, None)
     variables.run(lambda: log.append(current_app.name))
@@ -684,10 +688,9 @@ async def test_teardown_is_told_of_an_answer_that_cannot_be_sent():
     async def send(message):
         raise LookupError(message["type"])
 
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
     try:
         with pytest.raises(LookupError, match="start") as raised:
-            await app(scope, receive_nothing, send)
+            await app(plain_get(), receive_nothing, send)
     finally:
         request_tearing_down.disconnect(note)
 
@@ -746,8 +749,7 @@ async def test_an_answer_is_sent_once_though_the_request_cannot_be_closed(caplog
     async def send(message):
         sent.append(message["type"])
 
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
     with pytest.raises(OSError, match="not closed"):
-        await app(scope, receive_nothing, send)
+        await app(plain_get(), receive_nothing, send)
 
     assert sent == ["http.response.start", "http.response.body"]

@@ -27,6 +27,7 @@ PAIRS = {
     "h11": (H11Protocol, with_h11.HttpProtocol),
 }
 OURS = [pytest.param(pair[1], id=name) for name, pair in PAIRS.items()]
+ALL = [each for pair in PAIRS.values() for each in pair]
 PATIENCE = 20
 
 
@@ -410,40 +411,42 @@ async def test_half_a_response_instead_of_a_handshake_is_an_error(caplog):
     assert "ASGI callable returned without completing handshake." in caplog.messages
 
 
-@pytest.mark.parametrize("kind", [each for pair in PAIRS.values() for each in pair])
+@asynccontextmanager
+async def connected(kind, app, **options):
+    """Serve *app*; gives what asks it on one connection, and where to read that."""
+    async with served(kind, app, **options) as port, asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async def ask(body):
+            writer.write(request(last=False))
+            await reader.readuntil(b"\r\n\r\n" + body)
+
+        yield ask, reader
+        writer.close()
+
+
+@pytest.mark.parametrize("kind", ALL)
 async def test_an_idle_connection_is_closed_some_time_after_its_last_answer(kind):
     loop = asyncio.get_running_loop()
-    async with (
-        served(kind, sized(b"a"), keep_alive=0.3) as port,
-        asyncio.timeout(PATIENCE),
-    ):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for pause in (0.2, 0.2, 0):
-            writer.write(request(last=False))
-            await reader.readuntil(b"\r\n\r\na")
+    async with connected(kind, sized(b"a"), keep_alive=1.0) as (ask, reader):
+        for pause in (0.6, 0.6, 0):
+            await ask(b"a")
             answered = loop.time()
             await asyncio.sleep(pause)
         assert await reader.read() == b""
-        assert loop.time() - answered > 0.28
-        writer.close()
+        assert loop.time() - answered > 0.95
 
 
-@pytest.mark.parametrize("kind", [each for pair in PAIRS.values() for each in pair])
+@pytest.mark.parametrize("kind", ALL)
 async def test_a_connection_is_not_idle_while_it_is_answered(kind):
     async def app(scope, receive, send):
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.2)
         await sized(b"slow")(scope, receive, send)
 
-    async with (
-        served(kind, app, keep_alive=0.1) as port,
-        asyncio.timeout(PATIENCE),
-    ):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with connected(kind, app, keep_alive=0.8) as (ask, reader):
         for _ in range(2):
-            writer.write(request(last=False))
-            await reader.readuntil(b"\r\n\r\nslow")
+            await ask(b"slow")
         assert await reader.read() == b""
-        writer.close()
 
 
 @pytest.mark.parametrize("kind", OURS)
@@ -459,20 +462,14 @@ async def test_a_connection_keeps_nothing_of_its_first_request(kind):
         asked.set(kept)
         await sized(b"a")(scope, receive, send)
 
-    async with (
-        served(kind, app, keep_alive=0.2) as port,
-        asyncio.timeout(PATIENCE),
-    ):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with connected(kind, app, keep_alive=1.0) as (ask, _):
         for _ in range(40):
-            writer.write(request(last=False))
-            await reader.readuntil(b"\r\n\r\na")
+            await ask(b"a")
             await asyncio.sleep(0.05)
             gc.collect()
             if seen[0]() is None:
                 break
         assert seen[0]() is None
-        writer.close()
 
 
 # -- time and size of a head -------------------------------------------------------------------

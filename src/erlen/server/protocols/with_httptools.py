@@ -30,7 +30,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     PERF: ``super()`` is not asked for what every request needs; it makes an object each time.
     The timer that closes an idle connection is not set for each response and cancelled for each
-    request: when it rings, it looks how long nothing came. (6 % of the instructions of a request.)
+    request: when it rings, it looks whether anything came.
     """
 
     config: Config
