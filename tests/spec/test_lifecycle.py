@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import sys
+import weakref
 from contextlib import contextmanager
 from functools import partial
 
@@ -611,6 +613,57 @@ async def test_a_request_may_end_in_other_variables_than_it_began_in():
     assert not has_app_context()
 
 
+@pytest.mark.parametrize("end", ["answered", "thrown away"])
+async def test_variables_do_not_keep_a_request_that_is_over(end):
+    app = Erlen("over")
+    seen = []
+
+    class Kept: ...
+
+    @app.get("/")
+    async def view():
+        g.kept = Kept()
+        seen.append((contextvars.copy_context(), weakref.ref(g.kept)))
+        if end == "thrown away":
+            await asyncio.Future()
+        return "over"
+
+    async def send(message):
+        pass
+
+    serving = app(plain_get(), receive_nothing, send)
+    if end == "answered":
+        await serving
+        variables, kept = seen[0]
+        following = variables.run(app, plain_get(), receive_nothing, send)
+        with pytest.raises(StopIteration):
+            variables.run(following.send, None)
+    else:
+        contextvars.copy_context().run(serving.send, None)
+        variables, kept = seen[0]
+        variables.run(serving.close)
+
+    gc.collect()
+    assert kept() is None
+    assert not variables.run(has_app_context)
+
+
+async def test_what_a_view_entered_is_left_when_the_client_lets_its_context_go():
+    app = Erlen("kept")
+    log = []
+
+    @app.get("/")
+    async def view():
+        keep(log, "manager")
+        return "kept"
+
+    async with app.test_client() as client:
+        await client.get("/")
+        assert log == []
+
+    assert log == ["manager left"]
+
+
 def keep(log, name):
     """Make a context manager that notes when it is left."""
 
@@ -673,7 +726,8 @@ async def test_what_is_entered_while_an_answer_is_sent_is_left():
     assert log == ["http.response.body left", "http.response.start left"]
 
 
-async def test_teardown_is_told_of_an_answer_that_cannot_be_sent():
+@pytest.mark.parametrize("kind", [LookupError, OSError])
+async def test_teardown_is_told_of_an_answer_that_cannot_be_sent(kind):
     app = Erlen("not sent")
     errors = []
 
@@ -686,10 +740,10 @@ async def test_teardown_is_told_of_an_answer_that_cannot_be_sent():
         return "never"
 
     async def send(message):
-        raise LookupError(message["type"])
+        raise kind(message["type"])
 
     try:
-        with pytest.raises(LookupError, match="start") as raised:
+        with pytest.raises(kind, match="start") as raised:
             await app(plain_get(), receive_nothing, send)
     finally:
         request_tearing_down.disconnect(note)
