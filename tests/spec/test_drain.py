@@ -65,6 +65,18 @@ async def test_new_requests_are_refused_without_the_app(headers):
         assert exchange.body.startswith(b"<!doctype html>")
 
 
+async def test_a_request_without_headers_is_refused_like_any_other():
+    app = App()
+
+    async with app.serving():
+        app.begin_drain()
+        exchange = Exchange(app)
+        del exchange.scope["headers"]
+        await exchange.run()
+
+    assert (exchange.status, exchange.error) == (503, None)
+
+
 async def test_http_2_has_no_header_for_its_connection():
     app = App()
 

@@ -37,6 +37,15 @@ async def get(result, *, app=None, path="/"):
 HTML = "text/html; charset=utf-8"
 
 
+@pytest.mark.parametrize("size", [0, 1, 1023, 1024, 1025, 5000])
+@pytest.mark.parametrize("kind", ["text", "json"])
+async def test_the_length_of_a_body_is_announced(kind, size):
+    response = await get("x" * size if kind == "text" else ["x" * max(size - 5, 0)])
+
+    assert response.headers["content-length"] == str(len(response.data))
+    assert kind == "json" or len(response.data) == size
+
+
 @pytest.mark.parametrize(
     ("result", "status", "text", "content_type"),
     [

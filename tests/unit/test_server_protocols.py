@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidStatus
 from erlen.server import Settings, protocols
 from erlen.server.protocols import with_h11, with_httptools
 from erlen.server.serving import Config, make_config
+from tests.waiting import until
 
 PAIRS = {
     "httptools": (HttpToolsProtocol, with_httptools.HttpProtocol),
@@ -53,9 +54,10 @@ class Recorded:
 
 @asynccontextmanager
 async def served(
-    kind, app, *, head_timeout=None, max_head_size=64 * 1024, keep_alive=5, writes=None
+    kind, app, *, head_timeout=None, max_head_size=64 * 1024, keep_alive=5, writes=None, state=None
 ):
     """Serve *app* with protocols of this *kind*; gives the port."""
+    state = state or ServerState()
 
     class Recording(kind):
         def connection_made(self, transport):
@@ -74,7 +76,6 @@ async def served(
     config.head_timeout, config.max_head_size = head_timeout, max_head_size
     # Without what answers signals: they are pytest's here.
     uvicorn.Config.load(config)
-    state = ServerState()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: Recording(config=config, server_state=state, app_state={}), "127.0.0.1", 0
@@ -423,6 +424,7 @@ async def connected(kind, app, **options):
 
         yield ask, reader
         writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -470,6 +472,26 @@ async def test_a_connection_keeps_nothing_of_its_first_request(kind):
             if seen[0]() is None:
                 break
         assert seen[0]() is None
+
+
+@pytest.mark.parametrize("kind", ALL)
+async def test_requests_are_counted_and_a_connection_that_is_closed_is_forgotten(kind):
+    state = ServerState()
+
+    def is_gone():
+        gc.collect()
+        return connection() is None
+
+    async with served(kind, sized(b"a"), keep_alive=60, state=state) as port:
+        await answer_of(port, request(last=False), request())
+        assert state.total_requests == 2
+
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(last=False))
+        await reader.readuntil(b"\r\n\r\na")
+        connection = weakref.ref(*state.connections)
+        writer.close()
+        await until(is_gone)
 
 
 # -- time and size of a head -------------------------------------------------------------------
