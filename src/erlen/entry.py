@@ -151,7 +151,7 @@ async def serve(
                     view, params = handler.view, context.params
                     value = await (view(**params) if params else view())
                     lay_out = handler.plain.get(value.__class__)
-                    if lay_out is None:
+                    if lay_out is None or context.untidy:
                         rest = handler.rest(context, value)
                     else:
                         laid_out = lay_out(value)
