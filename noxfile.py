@@ -48,7 +48,8 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run(*suite)
         return
-    suite += ["--numprocesses=auto", "--dist=worksteal"]
+    # One more than there are cores: many tests wait for a process or for a time to pass.
+    suite += [f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=worksteal"]
     if session.python != HERE:
         session.run(*suite)
         return
