@@ -145,6 +145,14 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Measure Erlen beside other frameworks: ``nox -s bench -- quick --page``, see ``--help``."""
+    install(session)
+    session.install("-r", "bench/requirements.txt")
+    session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session
 def hosted(session: nox.Session) -> None:
     """Run the tests of Flask and its extensions in a Flask app that Erlen hosts.
 

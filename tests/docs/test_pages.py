@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from datetime import timedelta
 
@@ -55,3 +56,25 @@ def test_the_page_of_http_errors_has_every_code_and_its_class():
     told = {int(row[0]): row[1].strip("`") for row in rows_of("reference/exceptions.md", r"\d+")}
 
     assert told == {code: kind.__name__ for code, kind in default_exceptions.items()}
+
+
+def sessions_of_nox() -> set[str]:
+    functions = ast.parse((ROOT / "noxfile.py").read_text("utf-8")).body
+    return {
+        function.name
+        for function in functions
+        if isinstance(function, ast.FunctionDef)
+        and any("nox.session" in ast.unparse(each) for each in function.decorator_list)
+    }
+
+
+def test_every_session_of_nox_that_is_told_of_exists():
+    places = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("bench/**/*.py")]
+    told = {
+        (name, place.name)
+        for place in [*places, *ROOT.glob("tests/**/*.md")]
+        for name in re.findall(r"nox -s (\w+)", place.read_text("utf-8"))
+    }
+
+    assert {name for name, _ in told} >= {"tests", "bench", "conformance"}
+    assert [each for each in told if each[0] not in sessions_of_nox()] == []
