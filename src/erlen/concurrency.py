@@ -193,6 +193,12 @@ class _Errand:
             self.result = await function(*args, **kwargs)
         except BaseException as error:
             self.error = error
+            del self  # this frame is in the traceback of the error
+
+    def let_go(self) -> BaseException:
+        """Return the error, and forget it: it knows the frames that know this."""
+        error, self.error = self.error, None
+        return cast(BaseException, error)
 
 
 class Owner:
@@ -238,7 +244,7 @@ class Owner:
         self.work_until(errand)
         adopt(context)
         if errand.error is not None:
-            raise errand.error
+            raise errand.let_go()
         result: T = errand.result
         return result
 
@@ -349,13 +355,18 @@ class Relay(AsyncIterator[Any]):
         while not self._pieces:
             if self._exhausted and not self._pieces:
                 if self._error is not None:
-                    raise self._error
+                    raise self._let_go()
                 raise StopAsyncIteration
             self._arrived.clear()
             if not self._pieces and not self._exhausted:
                 await self._arrived.wait()
         self._room.release()
         return self._pieces.popleft()
+
+    def _let_go(self) -> BaseException:
+        """Return the error, and forget it: it knows the frames that know this."""
+        error, self._error = self._error, None
+        return cast(BaseException, error)
 
     async def aclose(self) -> None:
         """Stop the generator and wait until its thread is done, also when cancelled."""
@@ -370,6 +381,7 @@ class Relay(AsyncIterator[Any]):
             except CancelledError as error:
                 cancelled = error
                 interrupt(served)
+        self._error = None
         if cancelled is not None:
             raise cancelled
 

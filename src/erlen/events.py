@@ -252,30 +252,38 @@ class _Paced(AsyncIterator[bytes]):
         except TimeoutError:
             return _COMMENT
         answer, self._answer = self._answer, None
-        return answer.result()
+        try:
+            return answer.result()
+        finally:
+            del answer  # its error knows this frame, and the two would stay
 
     async def _run(self) -> None:
         """Fetch a piece whenever one is wanted, and close the source in the end."""
         try:
             while await self._wanted.wait():
                 self._wanted.clear()
-                if not await self._step(cast("asyncio.Future[bytes]", self._answer)):
+                if not await self._step():
                     break
         finally:
             await self._source.aclose()
 
-    async def _step(self, answer: asyncio.Future[bytes]) -> bool:
+    async def _step(self) -> bool:
         """Fetch a piece, or what came instead; false if that was the last one."""
+        # WHY: the answer is no variable here. Its error knows this frame, and the two would stay.
         try:
             piece = await anext(self._source)
         except BaseException as error:
             if self._ending:
                 raise
-            answer.set_exception(error)
+            self._asked.set_exception(error)
             return False
         if not self._ending:  # else it took no notice of the cancel
-            answer.set_result(piece)
+            self._asked.set_result(piece)
         return not self._ending
+
+    @property
+    def _asked(self) -> asyncio.Future[bytes]:
+        return cast("asyncio.Future[bytes]", self._answer)
 
     async def aclose(self) -> None:
         """End the source and wait until it has ended, also when cancelled meanwhile."""

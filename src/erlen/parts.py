@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, cast
+from weakref import ref
 
 from .concurrency import Pending, drive, on_loop
 from .formlimits import FormError, PartHead
@@ -23,7 +24,16 @@ __all__ = ["Part", "Parts", "SyncPart", "headers_of"]
 class _Reading:
     """What both faces of a part share."""
 
-    __slots__ = ("_parts", "_rest", "filename", "headers", "is_over", "name", "was_passed_over")
+    __slots__ = (
+        "__weakref__",
+        "_parts",
+        "_rest",
+        "filename",
+        "headers",
+        "is_over",
+        "name",
+        "was_passed_over",
+    )
 
     name: str
     """The name of the form's input."""
@@ -144,7 +154,8 @@ class Parts:
         self._splitter = splitter
         self._refuse = refuse
         self._events: Iterator[PartHead | bytes | None] = iter(())
-        self._open: _Reading | None = None
+        # A part knows us. Else the two would stay when somebody leaves in the middle of one.
+        self._open: ref[_Reading] | None = None
         self._failure: Exception | None = None
 
     def __aiter__(self) -> AsyncIterator[Part]:
@@ -170,16 +181,18 @@ class Parts:
             return part
 
     async def _next_part(self) -> Part | None:
-        part = self._open
-        if part is not None and not part.is_over:
-            part.was_passed_over = True
-            while not part.is_over:
+        if self._open is not None:
+            part = self._open()
+            if part is not None:
+                part.was_passed_over = True
+            while self._open is not None:
                 await self.event()
         event = await self.event()
         if event is _NO_MORE:
             return None
-        self._open = part = Part(cast("PartHead", event), self)
-        return part
+        opened = Part(cast("PartHead", event), self)
+        self._open = ref(opened)
+        return opened
 
     async def event(self) -> PartHead | bytes:
         """Return the next piece of the open part, ``b""`` at its end; else how one begins."""
@@ -190,7 +203,10 @@ class Parts:
                 for event in self._events:
                     if event is not None:
                         return event
-                    cast(_Reading, self._open).is_over = True
+                    part = self._open and self._open()
+                    if part is not None:
+                        part.is_over = True
+                    self._open = None
                     return b""
                 if self._next_chunk is None:
                     self._next_chunk = self._begin()

@@ -204,6 +204,7 @@ def _served(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) -> 
         finally:
             if "erlen.keep" not in context.scope and not flow.nothing_to_tear_down(context):
                 await flow.teardown(context, failure)
+            failure = None  # it knows this frame, and the two would stay
 
     return served
 
@@ -325,6 +326,7 @@ def _direct(
                     await flow.teardown(context, failure)
             elif context.connection is not None:
                 context.connection.close()
+            failure = None  # it knows this frame, and the two would stay
         return None
 
     return direct if before or after else Straight(view, plain, results, flow, direct)
@@ -350,6 +352,7 @@ def _missed(flow: Flow, full: Handler) -> Handler:
                 await flow.end(context, failure)
             elif context.connection is not None:
                 context.connection.close()
+            failure = None  # it knows this frame, and the two would stay
         return None
 
     return missed
@@ -377,6 +380,7 @@ def _websocket(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) 
         finally:
             if "erlen.keep" not in context.scope:
                 await flow.teardown(context, failure)
+            failure = None  # it knows this frame, and the two would stay
 
     return connected
 

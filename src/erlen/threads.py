@@ -67,6 +67,7 @@ def owned(
                 # It must not wait for a thread: what waits for one is dropped by a cancel.
                 context.admitted = True
                 await hop(context, lambda: drive(flow.teardown(context, failure)))
+            failure = None  # it knows this frame, and the two would stay
 
     return serve
 
@@ -108,6 +109,7 @@ def brief(
         finally:
             if not (context.torn_down or context.forsaken):
                 await hop(context, lambda: drive(flow.teardown(context, failure)))
+            failure = None  # it knows this frame, and the two would stay
         return None
 
     return serve
@@ -262,6 +264,7 @@ class _InThread:
                 if (not waits and "erlen.keep" not in context.scope) or context.forsaken:
                     await flow.teardown(context, failure)
             finally:
+                failure = None  # it knows this frame, and the two would stay
                 if relay is not None:
                     relay.finish()
                 context.closed = context.closed or context.forsaken

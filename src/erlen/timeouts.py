@@ -105,6 +105,8 @@ class Within(Generic[T]):
             except StopIteration as stop:
                 value: T = stop.value
                 return value
+            finally:
+                del argument  # an error knows this frame, and the two would stay
 
     def _give_up(self) -> None:
         if self._unless is not None and self._unless():
