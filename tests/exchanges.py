@@ -285,6 +285,8 @@ class _Walk:
                 waited_for = step()
             except StopIteration as stop:
                 return stop.value
+            finally:
+                del step  # with an error that knows this frame, which would stay
             self._suspended(number)
             number += 1
             try:

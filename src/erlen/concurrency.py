@@ -195,7 +195,7 @@ class _Errand:
             self.error = error
             del self  # this frame is in the traceback of the error
 
-    def let_go(self) -> BaseException:
+    def forget_error(self) -> BaseException:
         """Return the error, and forget it: it knows the frames that know this."""
         error, self.error = self.error, None
         return cast(BaseException, error)
@@ -244,7 +244,7 @@ class Owner:
         self.work_until(errand)
         adopt(context)
         if errand.error is not None:
-            raise errand.let_go()
+            raise errand.forget_error()
         result: T = errand.result
         return result
 
@@ -355,7 +355,7 @@ class Relay(AsyncIterator[Any]):
         while not self._pieces:
             if self._exhausted and not self._pieces:
                 if self._error is not None:
-                    raise self._let_go()
+                    raise self._forget_error()
                 raise StopAsyncIteration
             self._arrived.clear()
             if not self._pieces and not self._exhausted:
@@ -363,7 +363,7 @@ class Relay(AsyncIterator[Any]):
         self._room.release()
         return self._pieces.popleft()
 
-    def _let_go(self) -> BaseException:
+    def _forget_error(self) -> BaseException:
         """Return the error, and forget it: it knows the frames that know this."""
         error, self._error = self._error, None
         return cast(BaseException, error)
@@ -383,7 +383,10 @@ class Relay(AsyncIterator[Any]):
                 interrupt(served)
         self._error = None
         if cancelled is not None:
-            raise cancelled
+            try:
+                raise cancelled
+            finally:
+                del cancelled  # it knows this frame, and the two would stay
 
 
 def _run_here(job: Job, loop: AbstractEventLoop) -> None:

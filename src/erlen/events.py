@@ -302,7 +302,10 @@ class _Paced(AsyncIterator[bytes]):
                 task.cancel()
         unseen = self._error_that_nobody_saw()
         if cancelled is not None:
-            raise cancelled
+            try:
+                raise cancelled
+            finally:
+                del cancelled  # it knows this frame, and the two would stay
         if not task.cancelled():
             task.result()
         if unseen is not None:

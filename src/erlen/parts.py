@@ -185,7 +185,7 @@ class Parts:
             part = self._open()
             if part is not None:
                 part.was_passed_over = True
-            while self._open is not None:
+            while self._is_in_part():
                 await self.event()
         event = await self.event()
         if event is _NO_MORE:
@@ -193,6 +193,15 @@ class Parts:
         opened = Part(cast("PartHead", event), self)
         self._open = ref(opened)
         return opened
+
+    def _is_in_part(self) -> bool:
+        return self._open is not None
+
+    def _end_part(self) -> None:
+        part = cast("ref[_Reading]", self._open)()
+        if part is not None:
+            part.is_over = True
+        self._open = None
 
     async def event(self) -> PartHead | bytes:
         """Return the next piece of the open part, ``b""`` at its end; else how one begins."""
@@ -203,10 +212,7 @@ class Parts:
                 for event in self._events:
                     if event is not None:
                         return event
-                    part = self._open and self._open()
-                    if part is not None:
-                        part.is_over = True
-                    self._open = None
+                    self._end_part()
                     return b""
                 if self._next_chunk is None:
                     self._next_chunk = self._begin()

@@ -99,7 +99,7 @@ async def send_stream(
     except _Departed as departed:
         served.end_body(None)
         if not tells_departure(scope):
-            raise departed.let_go() from None
+            raise departed.forget_error() from None
     except BaseException as error:
         if not served.end_body(error):
             raise
@@ -119,7 +119,7 @@ class _Departed(Exception):
     What makes the pieces of a stream may raise an ``OSError`` of its own.
     """
 
-    def let_go(self) -> OSError:
+    def forget_error(self) -> OSError:
         """Return the error, and forget it: the two would know each other, and stay."""
         error, self.__cause__ = self.__cause__, None
         return cast(OSError, error)

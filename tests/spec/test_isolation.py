@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from erlen import (
+    Blueprint,
     Erlen,
+    EventStream,
     after_this_request,
     copy_current_request_context,
     g,
@@ -344,3 +346,181 @@ async def test_an_error_that_was_answered_is_freed_at_once(touched):
         assert seen[0]() is None
     finally:
         gc.enable()
+
+
+LEAVING = [b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n", b"1", b"2\r\n--x--\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("path", "how"),
+    [
+        ("/parts", {"method": "POST", "body": LEAVING}),
+        ("/first part", {"method": "POST", "body": LEAVING}),
+        ("/events", {}),
+        ("/def events", {}),
+        ("/failing events", {}),
+        ("/events", {"leaves_after": 1}),
+        ("/failing stream", {}),
+        ("/failing def stream", {}),
+        ("/body", {"method": "POST", "body": LEAVING, "leaves_after": 1}),
+        ("/def body", {"method": "POST", "body": LEAVING, "leaves_after": 1}),
+        ("/plain", {"breaks_at": 0}),
+        ("/def", {"breaks_at": 0}),
+        ("/stream", {"breaks_at": 2}),
+        ("/def stream", {"breaks_at": 2}),
+        ("/waits", {"cancel_at": 0}),
+        ("/failing after", {}),
+        ("/failing after def", {}),
+        ("/failing wsgi stream", {}),
+    ],
+)
+@pytest.mark.parametrize("torn_down", [False, True])
+async def test_a_request_is_freed_at_once_whatever_came_of_it(path, how, torn_down):
+    app = Erlen("freed")
+    app.logger.disabled = True
+    seen: list[weakref.ref[Any]] = []
+    views = Blueprint("views", __name__)
+    failing = Blueprint("failing", __name__)
+
+    class Local: ...
+
+    def note() -> Any:
+        local = Local()
+        seen.extend((weakref.ref(local), weakref.ref(current.get())))
+        return local
+
+    @views.post("/parts")
+    async def parts() -> str:
+        async for part in request.parts():
+            seen.append(weakref.ref(part))
+            await part.read()
+        return "x"
+
+    @views.post("/first part")
+    async def first_part() -> str:
+        async for part in request.parts():
+            seen.append(weakref.ref(part))
+            break
+        return "x"
+
+    @views.get("/events")
+    async def events() -> EventStream:
+        async def items() -> Any:
+            local = note()
+            yield "x"
+            await asyncio.sleep(0)
+            del local
+
+        return EventStream(items())
+
+    @views.get("/def events")
+    def def_events() -> EventStream:
+        def items() -> Any:
+            local = note()
+            yield "x"
+            del local
+
+        return EventStream(items())
+
+    @views.get("/failing events")
+    async def failing_events() -> EventStream:
+        async def items() -> Any:
+            local = note()
+            yield "x"
+            raise Planted(local)
+
+        return EventStream(items())
+
+    @views.get("/failing stream")
+    async def failing_stream() -> Any:
+        local = note()
+        yield "x"
+        raise Planted(local)
+
+    @views.get("/failing def stream")
+    def failing_def_stream() -> Any:
+        local = note()
+        yield "x"
+        raise Planted(local)
+
+    @views.post("/body")
+    async def body() -> bytes:
+        local = note()
+        await request.get_data()
+        return repr(local).encode()
+
+    @views.post("/def body")
+    def def_body() -> bytes:
+        local = note()
+        return sync.request.get_data() + repr(local).encode()
+
+    @views.get("/plain")
+    async def plain() -> str:
+        return repr(note())
+
+    @views.get("/def")
+    def def_view() -> str:
+        return repr(note())
+
+    @views.get("/stream")
+    async def stream() -> Any:
+        local = note()
+        for _ in range(5):
+            yield repr(local)
+
+    @views.get("/def stream")
+    def def_stream() -> Any:
+        local = note()
+        for _ in range(5):
+            yield repr(local)
+
+    @views.get("/waits")
+    async def waits() -> str:
+        local = note()
+        await asyncio.Event().wait()
+        return repr(local)
+
+    @failing.after_request
+    async def after(response: Response) -> Response:
+        raise Planted
+
+    @failing.get("/failing after")
+    async def failing_after() -> str:
+        return repr(note())
+
+    @failing.get("/failing after def")
+    def failing_after_def() -> str:
+        return repr(note())
+
+    def wsgi(environ: Any, start_response: Any) -> Any:
+        local = note()
+        start_response("200 OK", [])
+        yield b"x"
+        raise Planted(local)
+
+    if torn_down:
+
+        @app.teardown_request
+        async def teardown(error: BaseException | None) -> None:
+            g.torn_down = error is None
+
+    app.register_blueprint(views)
+    app.register_blueprint(failing)
+    app.mount_wsgi("/failing wsgi stream", wsgi)
+    headers = [(b"content-type", b"multipart/form-data; boundary=x")]
+    gc.collect()
+    gc.disable()
+    try:
+        exchange = Exchange(app, path, headers=headers, **how)
+        await exchange.run()
+        exchange.error = exchange.task = None
+        # Threads and watchers end a moment after the response.
+        for _ in range(100):
+            if all(reference() is None for reference in seen):
+                break
+            await asyncio.sleep(0.001)
+        assert seen
+        assert [reference() for reference in seen] == [None] * len(seen)
+    finally:
+        gc.enable()
+        await app.close_worker_pool()

@@ -6,7 +6,7 @@ import asyncio
 import io
 import threading
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 from ..bodies import Body
 from ..concurrency import Owner
@@ -184,7 +184,7 @@ class Answer:
             # Pieces again: the thread may have put its last one and finished in between.
             if self._finished and not self._pieces:
                 if self.error is not None:
-                    raise self.error
+                    raise self._forget_error()
                 return b""
             # Cleared before the look at what is there: what comes later wakes again.
             self._arrived.clear()
@@ -196,6 +196,11 @@ class Answer:
             batch.append(self._pieces.popleft())
             size += len(batch[-1])
         return batch[0] if len(batch) == 1 else b"".join(batch)
+
+    def _forget_error(self) -> BaseException:
+        """Return the error, and forget it: it knows the frames that know this."""
+        error, self.error = self.error, None
+        return cast(BaseException, error)
 
     def sent(self, size: int) -> None:
         """Make room for as many bytes."""
@@ -220,7 +225,10 @@ class Answer:
                 cancelled = error
                 self._owner.interrupt()
         if cancelled is not None:
-            raise cancelled
+            try:
+                raise cancelled
+            finally:
+                del cancelled  # it knows this frame, and the two would stay
 
     def _let_go(self) -> None:
         if self._waits and self.done:
