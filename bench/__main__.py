@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench import inprocess, page, peers, served, tables
+from bench import inprocess, page, peers, runs, served, tables
 from bench.workloads import WORKLOADS
 
 
@@ -30,6 +30,8 @@ class Effort:
     served_seconds: int
     starts: int
     """How often each server is started besides the time when it is weighed."""
+    weighed: int
+    """How many requests each server answers before it is weighed again."""
     requests: int
     """How many requests the memory of Erlen is watched for."""
     process: tuple[str, ...]
@@ -43,8 +45,8 @@ ALL = tuple(WORKLOADS)
 FEWER = tuple(name for name in ALL if not name.startswith("routes5000"))
 SERVED = (*(name for name in ALL if not name.startswith("routes")), "routes500_dynamic")
 EFFORTS = {
-    "quick": Effort(2, 0.02, 1, 1, 0, 40_000, FEWER, ("plaintext", "json", "args")),
-    "full": Effort(9, 0.15, 6, 1, 5, 200_000, ALL, SERVED),
+    "quick": Effort(2, 0.02, 1, 1, 0, 5_000, 40_000, FEWER, ("plaintext", "json", "args")),
+    "full": Effort(9, 0.15, 6, 1, 5, 20_000, 200_000, ALL, SERVED),
 }
 PARTS = ["process", "served", "echoes", "weights", "slope"]
 PACKAGES = [*peers.PEERS, "uvicorn", "uvloop", "httptools", "websockets", "gunicorn"]
@@ -57,7 +59,10 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # Whoever ends this ends its servers, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
-    results = json.loads(options.read.read_text()) if options.read else measured(options)
+    if options.read:
+        results = runs.merged([json.loads(path.read_text()) for path in options.read])
+    else:
+        results = measured(options)
     print(tables.summary(results))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
@@ -96,7 +101,9 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         results["echoes"] = served.echoes(names, seconds=effort.served_seconds, **over)
     if "weights" in parts:
         results["imports"] = served.imports(names, rounds=effort.starts + 2)
-        results["weights"] = served.weights(names, rounds=effort.starts, say=say)
+        results["weights"] = served.weights(
+            names, rounds=effort.starts, requests=effort.weighed, say=say
+        )
     if "slope" in parts and "erlen" in names:
         say(f"in process: watching the memory of Erlen over {effort.requests:,} requests")
         results["slope"] = inprocess.slope("erlen", effort.requests)
@@ -112,7 +119,7 @@ def how(effort: Effort, rounds: int | None) -> dict[str, Any]:
         "command": " ".join(["nox -s bench --", *_without_a_file(sys.argv[1:])]),
         "in process": times,
         "served": f"{number} of {effort.served_seconds} s",
-        "requests": served.REQUESTS,
+        "requests": effort.weighed,
     }
 
 
@@ -167,7 +174,12 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, help="how often to measure")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--read", type=Path, help="measure nothing, read such a file")
+    parser.add_argument(
+        "--read",
+        type=Path,
+        nargs="+",
+        help="measure nothing, read such a file; of several, the best of each figure",
+    )
     parser.add_argument("--page", action="store_true", help="write the page of the docs")
     return parser
 

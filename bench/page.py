@@ -53,7 +53,7 @@ Microseconds per request, the least:
 Microseconds per request, the median:
 
 {process_medians}
-
+{spread}
 {served}
 
 ## Where Erlen is not the fastest
@@ -77,6 +77,13 @@ Microseconds per request, the median:
   `bench/peers/` one file for each framework, `bench/requirements.txt` their versions.
 """
 
+SPREAD = """\
+
+The ratios of the single runs, the least and the greatest:
+
+{table}
+"""
+
 SERVED = """\
 ## Over a server
 
@@ -92,7 +99,7 @@ command.
 Requests per second (messages, for websockets):
 
 {rates}
-"""
+{spread}"""
 
 WEIGHTS = """\
 ## Start and memory
@@ -124,6 +131,7 @@ def write(results: Mapping[str, Any]) -> Path:
             rounds=results["how"]["served"],
             ratios=tables.grid(ratios_served, shown),
             rates=tables.grid(rates, shown),
+            spread=spread(results, "served", shown),
         )
     page = PAGE.format(
         command=results["how"]["command"],
@@ -132,6 +140,7 @@ def write(results: Mapping[str, Any]) -> Path:
         process_ratios=tables.grid(ratios, columns),
         process_times=tables.grid(times, columns),
         process_medians=tables.grid(tables.times_of(results, "median"), columns),
+        spread=spread(results, "in process", columns),
         served=served,
         not_won=tables.not_won(results, tomllib.loads((HERE / "notes.toml").read_text("utf-8"))),
         weights=weights(results),
@@ -141,6 +150,12 @@ def write(results: Mapping[str, Any]) -> Path:
     path = FOLDER / "performance.md"
     path.write_text(page, "utf-8")
     return path
+
+
+def spread(results: Mapping[str, Any], part: str, columns: list[str]) -> str:
+    """Write how far several runs differ, if there are several."""
+    runs = results.get("runs")
+    return SPREAD.format(table=tables.spread(runs[part], columns)) if runs else ""
 
 
 def named(ratios: tables.Figures) -> dict[str, Mapping[str, float]]:

@@ -25,7 +25,6 @@ from bench.workloads import WORKLOADS, Workload
 CONNECTIONS = 32
 SOCKETS = 100
 IDLE_SOCKETS = 400
-REQUESTS = 20_000
 PATIENCE = 400
 """Seconds that a server may take to answer for the first time."""
 
@@ -261,7 +260,9 @@ def echoes(names: list[str], *, rounds: int, seconds: int, say: Say) -> dict[str
     return {column: max(rates) for column, rates in found.items()}
 
 
-def weights(names: list[str], *, rounds: int, say: Say) -> dict[str, dict[str, float]]:
+def weights(
+    names: list[str], *, rounds: int, requests: int, say: Say
+) -> dict[str, dict[str, float]]:
     """Return seconds to start and kilobytes at rest, in use and per websocket, by column."""
     results: dict[str, dict[str, float]] = {}
     for column in columns_of(names):
@@ -272,7 +273,7 @@ def weights(names: list[str], *, rounds: int, say: Say) -> dict[str, dict[str, f
                 starts.append(server.start)
         with serving(column, "plain") as server:
             weight: dict[str, float] = {"idle": server.kilobytes()}
-            clients.requests(server.port, REQUESTS)
+            clients.requests(server.port, requests)
             weight["used"] = server.kilobytes()
             if "socket" not in peers.lacks(column.split()[0]):
                 first = clients.sockets(server.port, 20)

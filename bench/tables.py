@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.served import SOCKETS
@@ -86,16 +86,35 @@ def summary(results: Mapping[str, Any]) -> str:
         parts += ["In process: microseconds, the least", grid(times, columns)]
         medians = times_of(results, "median")
         parts += ["In process: microseconds, the median", grid(medians, columns)]
+        if runs := results.get("runs"):
+            single = spread(runs["in process"], columns)
+            parts += ["In process: the ratios of the single runs", single]
     if rates:
         columns = columns_of(rates)
         ratios = ratios_of(rates, rates=True)
         parts += ["Over a server: time as a multiple of Erlen's", grid(ratios, columns)]
         parts += ["Over a server: requests or messages per second", grid(rates, columns)]
+        if runs := results.get("runs"):
+            single = spread(runs["served"], columns)
+            parts += ["Over a server: the ratios of the single runs", single]
     if results.get("weights"):
         parts += ["Start and memory", weights(results)]
     if results.get("slope"):
         parts += [slope(results["slope"])]
     return "\n\n".join(parts)
+
+
+def spread(runs: Sequence[Figures], columns: list[str]) -> str:
+    """Write the least and the greatest ratio that each peer had in one of several *runs*."""
+
+    def cell(name: str, column: str) -> str:
+        there = [run[name][column] for run in runs if column in run.get(name, {})]
+        return f"{figure(min(there))} to {figure(max(there))}" if there else "-"
+
+    names = dict.fromkeys(name for run in runs for name in run)
+    others = [column for column in columns if column != "erlen"]
+    rows = ([WORDS[name], *(cell(name, column) for column in others)] for name in names)
+    return table(["", *others], rows)
 
 
 def weights(results: Mapping[str, Any]) -> str:

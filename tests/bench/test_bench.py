@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from bench import peers, tables
+from bench import peers, runs, tables
 from bench.calls import Answer, Asgi, Wrong, Wsgi, check, prepared
 from bench.plot import plot
 from bench.served import rate_of
@@ -116,3 +117,54 @@ def test_the_drawing_has_a_dot_for_every_ratio():
 
     titles = [e.text for e in ElementTree.fromstring(drawing).iter() if e.tag.endswith("title")]
     assert titles == ["Ratios", "erlen: 1.00", "falcon: 0.75", "flask: 20.00"]
+
+
+def run_of(erlen: float, falcon: float, **other: Any) -> dict[str, Any]:
+    """Return the results of a run in which JSON took so many microseconds."""
+    times = {n: {"min": t, "median": 2 * t} for n, t in [("erlen", erlen), ("falcon", falcon)]}
+    return {
+        "machine": "a machine",
+        "versions": {"Python": "3.13"},
+        "different": "",
+        "when": "2026-11-21",
+        "load": 0.1,
+        "how": {"command": "nox", "in process": "9 rounds", "served": "6 rounds", "requests": 9},
+        "in process": {"json": times},
+        "served": {"json": {"erlen": 1e6 / erlen, "falcon": 1e6 / falcon}},
+        "slope": {"bytes per request": erlen, "kilobytes": [1, 2], "requests": 10},
+    } | other
+
+
+def test_of_several_runs_the_best_of_each_figure_counts():
+    whole = runs.merged([run_of(4.0, 9.0), run_of(5.0, 8.0, when="2026-11-22", load=0.9)])
+
+    assert tables.times_of(whole) == {"json": {"erlen": 4.0, "falcon": 8.0}}
+    assert tables.rates_of(whole) == {"json": {"erlen": 1e6 / 4, "falcon": 1e6 / 8}}
+    assert (whole["when"], whole["load"]) == ("2026-11-22", 0.9)
+    assert whole["slope"]["bytes per request"] == 5.0  # of this the worst
+    assert whole["how"]["in process"] == "9 rounds, in 2 runs"
+    assert "--read run1.json run2.json" in whole["how"]["command"]
+
+
+def test_how_far_several_runs_differ_is_told():
+    told = tables.summary(runs.merged([run_of(4.0, 9.0), run_of(5.0, 8.0)]))
+
+    assert told.count("1.60 to 2.25") == 2  # in process and over a server
+
+
+def test_one_run_is_told_as_it_was():
+    assert runs.merged([run_of(4.0, 9.0)]) == run_of(4.0, 9.0)
+    assert "single runs" not in tables.summary(run_of(4.0, 9.0))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"machine": "another"},
+        {"versions": {"Python": "3.14"}},
+        {"how": {"command": "nox", "in process": "2 rounds", "served": "", "requests": 9}},
+    ],
+)
+def test_runs_that_were_measured_differently_are_not_mixed(other):
+    with pytest.raises(SystemExit, match="cannot be taken together"):
+        runs.merged([run_of(4.0, 9.0), run_of(4.0, 9.0, **other)])
