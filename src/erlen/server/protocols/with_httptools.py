@@ -110,7 +110,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _set_alarm(self, seconds: float) -> None:
         self._alarm_of = self._idle_since
         # In no variables: those of the request that is served now would stay with the timer.
-        self._alarm = self.loop.call_later(seconds, self._ring, context=Variables())
+        self._alarm = Variables().run(self.loop.call_later, seconds, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
