@@ -18,7 +18,8 @@ nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False  # nox names those it skips
 nox.options.reuse_venv = "yes"
 nox.options.sessions = [
-    *("lint", "types", "tests", "docs", "examples", "conformance", "ecosystem", "build")
+    *("lint", "types", "tests", "docs", "examples"),
+    *("conformance", "protocols", "ecosystem", "build"),
 ]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -27,13 +28,19 @@ SUPPORTED = ["3.11", "3.12", "3.13", "3.14"]
 PYTHONS = [HERE, *(version for version in SUPPORTED if version != HERE)]
 """The Python that runs nox comes first: its failures are the quickest to repeat."""
 
+AT_ONCE = (os.cpu_count() or 1) + 1
+"""Tests that run together. Many wait for a process or for a time to pass."""
 COVERAGE = 95
 
 FLASK = "3.1.3"
 """Whose tests the conformance session runs."""
 UVICORN = "0.54.0"
 """Whose tests the protocols session runs."""
-UVICORN_TESTS_USE = ["a2wsgi", "anyio", "cryptography", "httpx2", "trustme", "wsproto"]
+UVICORN_TESTS_USE = [
+    *("a2wsgi", "anyio", "cryptography", "httpx2", "trustme", "wsproto"),
+    *("pytest", "pytest-timeout", "pytest-xdist"),
+]
+UVICORN_TESTS = ["tests/protocols/test_http.py", "tests/protocols/test_websocket.py"]
 FLASK_TESTS_USE = ["asgiref", "greenlet", "python-dotenv"]
 FLASK_EXAMPLES = ["tutorial", "javascript"]
 """Those of Flask's examples that have tests."""
@@ -48,8 +55,7 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run(*suite)
         return
-    # One more than there are cores: many tests wait for a process or for a time to pass.
-    suite += [f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=worksteal"]
+    suite += [f"--numprocesses={AT_ONCE}", "--dist=worksteal"]
     if session.python != HERE:
         session.run(*suite)
         return
@@ -210,7 +216,7 @@ def protocols(session: nox.Session) -> None:
     """Run uvicorn's own tests of its protocols against the classes that stand on them."""
     if not package_index_answers(session):
         session.skip("the package index can't be reached, and uvicorn's tests are not kept here")
-    session.install("-e.", f"uvicorn=={UVICORN}", "pytest", "pytest-timeout", *UVICORN_TESTS_USE)
+    session.install("-e.", f"uvicorn=={UVICORN}", *UVICORN_TESTS_USE)
     adapter = Path("tests/conformance").resolve()
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder).resolve()
@@ -224,8 +230,8 @@ def protocols(session: nox.Session) -> None:
             session.run(
                 *("python", "-m", "pytest", "-p", "erlen_as_uvicorn", "-p", "no:cacheprovider"),
                 *("--override-ini=addopts=", "--timeout=20", "-q", "--tb=short"),
-                *(session.posargs or ["tests/protocols/test_http.py"]),
-                *([] if session.posargs else ["tests/protocols/test_websocket.py"]),
+                *(session.posargs or [f"--numprocesses={AT_ONCE}", "--dist=worksteal"]),
+                *([] if session.posargs else UVICORN_TESTS),
                 env={"PYTHONPATH": str(adapter)},
             )
 
