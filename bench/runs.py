@@ -33,8 +33,9 @@ def merged(runs: Sequence[Results]) -> dict[str, Any]:
     whole: dict[str, Any] = {
         **{key: first[key] for key in SAME},
         "when": max(run["when"] for run in runs),
-        "load": max(run["load"] for run in runs),
-        "how": _how(first["how"], len(runs)),
+        # A run that follows another finds the load of that one.
+        "load": min(run["load"] for run in runs),
+        "how": _how([run["how"] for run in runs]),
         "in process": best(runs, "in process", min),
         "served": best(runs, "served", max),
         "echoes": best(runs, "echoes", max),
@@ -50,13 +51,14 @@ def merged(runs: Sequence[Results]) -> dict[str, Any]:
     return whole
 
 
-def _how(how: Mapping[str, Any], number: int) -> dict[str, Any]:
+def _how(hows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Say how several runs were measured, in the words of the page."""
-    files = [f"run{turn + 1}.json" for turn in range(number)]
-    commands = [f"{how['command']} --json {file}" for file in files]
+    files = [f"run{turn}.json" for turn in range(1, len(hows) + 1)]
+    commands = [f"{how['command']} --json {file}" for how, file in zip(hows, files, strict=True)]
     commands.append(f"nox -s bench -- --read {' '.join(files)}")
-    rounds = {key: f"{how[key]}, in {number} runs" for key in ("in process", "served")}
-    return {**how, **rounds, "command": "\n".join(commands)}
+    parts = ("in process", "served")
+    rounds = {part: f"{hows[0][part]}, in {len(hows)} runs" for part in parts}
+    return {**hows[0], **rounds, "command": "\n".join(commands)}
 
 
 def best(runs: Sequence[Results], part: str, choose: Callable[..., float]) -> dict[str, Any]:

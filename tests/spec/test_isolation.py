@@ -348,22 +348,22 @@ async def test_an_error_that_was_answered_is_freed_at_once(touched):
         gc.enable()
 
 
-LEAVING = [b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n", b"1", b"2\r\n--x--\r\n"]
+FORM = [b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n", b"1", b"2\r\n--x--\r\n"]
 
 
 @pytest.mark.parametrize(
     ("path", "how"),
     [
-        ("/parts", {"method": "POST", "body": LEAVING}),
-        ("/first part", {"method": "POST", "body": LEAVING}),
+        ("/parts", {"method": "POST", "body": FORM}),
+        ("/first part", {"method": "POST", "body": FORM}),
         ("/events", {}),
         ("/def events", {}),
         ("/failing events", {}),
         ("/events", {"leaves_after": 1}),
         ("/failing stream", {}),
         ("/failing def stream", {}),
-        ("/body", {"method": "POST", "body": LEAVING, "leaves_after": 1}),
-        ("/def body", {"method": "POST", "body": LEAVING, "leaves_after": 1}),
+        ("/body", {"method": "POST", "body": FORM, "leaves_after": 1}),
+        ("/def body", {"method": "POST", "body": FORM, "leaves_after": 1}),
         ("/plain", {"breaks_at": 0}),
         ("/def", {"breaks_at": 0}),
         ("/stream", {"breaks_at": 2}),
