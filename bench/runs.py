@@ -11,6 +11,7 @@ Results = Mapping[str, Any]
 
 SAME = ("machine", "versions", "different")
 """What has to be the same in all runs."""
+SAME_HOW = ("in process", "served", "requests")
 
 
 def merged(runs: Sequence[Results]) -> dict[str, Any]:
@@ -19,17 +20,21 @@ def merged(runs: Sequence[Results]) -> dict[str, Any]:
     A machine that others use changes its speed for minutes. What somebody had in the best of
     several runs says the most about a framework, as the best of several rounds does.
 
-    :raises SystemExit: if they were measured on other machines, with other versions, or at
-        other pains.
+    :raises SystemExit: if they were measured on other machines, with other versions, or in
+        other rounds.
     """
     if len(runs) == 1:
         return dict(runs[0])
     first = runs[0]
     for run in runs[1:]:
-        if wrong := [key for key in SAME if run[key] != first[key]]:
-            raise SystemExit(f"The runs cannot be taken together: another {', '.join(wrong)}.")
-        if {**run["how"], "command": ""} != {**first["how"], "command": ""}:
-            raise SystemExit("The runs cannot be taken together: not measured in the same way.")
+        for key, one, other in [(key, first[key], run[key]) for key in SAME] + [
+            (f"how: {key}", first["how"][key], run["how"][key]) for key in SAME_HOW
+        ]:
+            if one != other:
+                raise SystemExit(
+                    f"These runs cannot be taken together. {key}: {one!r} and {other!r}. Read runs"
+                    " of one machine, with the same versions and the same rounds."
+                )
     whole: dict[str, Any] = {
         **{key: first[key] for key in SAME},
         "when": max(run["when"] for run in runs),
@@ -57,7 +62,7 @@ def _how(hows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     commands = [f"{how['command']} --json {file}" for how, file in zip(hows, files, strict=True)]
     commands.append(f"nox -s bench -- --read {' '.join(files)}")
     parts = ("in process", "served")
-    rounds = {part: f"{hows[0][part]}, in {len(hows)} runs" for part in parts}
+    rounds = {part: f"{hows[0][part]}, the best of {len(hows)} runs" for part in parts}
     return {**hows[0], **rounds, "command": "\n".join(commands)}
 
 

@@ -193,7 +193,6 @@ class _Errand:
             self.result = await function(*args, **kwargs)
         except BaseException as error:
             self.error = error
-            del self  # this frame is in the traceback of the error
 
     def forget_error(self) -> BaseException:
         """Return the error, and forget it: it knows the frames that know this."""
@@ -355,18 +354,13 @@ class Relay(AsyncIterator[Any]):
         while not self._pieces:
             if self._exhausted and not self._pieces:
                 if self._error is not None:
-                    raise self._forget_error()
+                    raise self._error
                 raise StopAsyncIteration
             self._arrived.clear()
             if not self._pieces and not self._exhausted:
                 await self._arrived.wait()
         self._room.release()
         return self._pieces.popleft()
-
-    def _forget_error(self) -> BaseException:
-        """Return the error, and forget it: it knows the frames that know this."""
-        error, self._error = self._error, None
-        return cast(BaseException, error)
 
     async def aclose(self) -> None:
         """Stop the generator and wait until its thread is done, also when cancelled."""
@@ -381,7 +375,7 @@ class Relay(AsyncIterator[Any]):
             except CancelledError as error:
                 cancelled = error
                 interrupt(served)
-        self._error = None
+        self._error = None  # it knows the frames that know this
         if cancelled is not None:
             try:
                 raise cancelled

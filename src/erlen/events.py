@@ -302,10 +302,7 @@ class _Paced(AsyncIterator[bytes]):
                 task.cancel()
         unseen = self._error_that_nobody_saw()
         if cancelled is not None:
-            try:
-                raise cancelled
-            finally:
-                del cancelled  # it knows this frame, and the two would stay
+            raise cancelled
         if not task.cancelled():
             task.result()
         if unseen is not None:

@@ -104,7 +104,6 @@ class Job(Future[Any]):
                 self._taken.put(False)
                 if isinstance(error, CancelledError) and not self.cancelled():
                     await self._until_over()
-            del self  # which has the error that knows this frame
             raise
         if self._taken is not None:
             self._taken.put(True)

@@ -142,7 +142,7 @@ def test_of_several_runs_the_best_of_each_figure_counts():
     assert tables.rates_of(whole) == {"json": {"erlen": 1e6 / 4, "falcon": 1e6 / 8}}
     assert (whole["when"], whole["load"]) == ("2026-11-22", 0.1)
     assert whole["slope"]["bytes per request"] == 5.0  # of this the worst
-    assert whole["how"]["in process"] == "9 rounds, in 2 runs"
+    assert whole["how"]["in process"] == "9 rounds, the best of 2 runs"
     assert "--read run1.json run2.json" in whole["how"]["command"]
 
 

@@ -25,6 +25,7 @@ from erlen import (
     run_sync,
     session,
     sync,
+    websocket,
 )
 from erlen.context import Context
 from erlen.proxies import current
@@ -372,6 +373,7 @@ FORM = [b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n", b"1", b"2\r\n-
         ("/failing after", {}),
         ("/failing after def", {}),
         ("/failing wsgi stream", {}),
+        ("/missing", {"breaks_at": 0}),
     ],
 )
 @pytest.mark.parametrize("torn_down", [False, True])
@@ -492,6 +494,10 @@ async def test_a_request_is_freed_at_once_whatever_came_of_it(path, how, torn_do
     def failing_after_def() -> str:
         return repr(note())
 
+    @app.errorhandler(404)
+    async def missing(error: Exception) -> tuple[str, int]:
+        return repr(note()), 404
+
     def wsgi(environ: Any, start_response: Any) -> Any:
         local = note()
         start_response("200 OK", [])
@@ -524,3 +530,27 @@ async def test_a_request_is_freed_at_once_whatever_came_of_it(path, how, torn_do
     finally:
         gc.enable()
         await app.close_worker_pool()
+
+
+@pytest.mark.parametrize("how", [{"breaks_at": 2}, {"cancel_at": 4}])
+async def test_a_websocket_is_freed_at_once_whatever_came_of_it(how):
+    app = Erlen("freed")
+    seen: list[weakref.ref[Any]] = []
+
+    @app.websocket("/")
+    async def echo() -> None:
+        seen.append(weakref.ref(current.get()))
+        async for message in websocket:
+            await websocket.send(message)
+
+    gc.collect()
+    gc.disable()
+    try:
+        conversation = Conversation(app, texts=["a", "b", "c"], **how)
+        await conversation.run()
+        conversation.error = conversation.task = None
+        await asyncio.sleep(0)
+        assert [reference() for reference in seen] == [None]
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

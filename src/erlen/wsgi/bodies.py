@@ -225,10 +225,7 @@ class Answer:
                 cancelled = error
                 self._owner.interrupt()
         if cancelled is not None:
-            try:
-                raise cancelled
-            finally:
-                del cancelled  # it knows this frame, and the two would stay
+            raise cancelled
 
     def _let_go(self) -> None:
         if self._waits and self.done:
