@@ -18,6 +18,7 @@ from .exceptions import ClientDisconnected, HTTPException
 from .proxies import current
 from .requests import Request
 from .sessions import SessionInterface, SessionMixin
+from .sharing import shares
 from .signals import announce, appcontext_popped, appcontext_pushed
 from .typing import Message, Receive, Scope, Send
 from .websockets import WebSocket
@@ -121,6 +122,12 @@ class AppGlobals:
         return f"<erlen.g of {context.app.name!r}>" if context is not None else super().__repr__()
 
 
+@shares(
+    *("app", "scope", "kind", "receive", "send", "route", "handler", "params", "error"),
+    *("connection", "closed", "inline", "untidy", "loop", "loop_thread", "task", "stage"),
+    *("opened", "globals", "sending", "unchanged", "_begun", "torn_down", "unhandled", "raised"),
+    *("threads", "admitted", "owner", "owner_thread"),
+)
 class Context(Generic[AppT]):
     """What is true while one request, one websocket or one block of app code runs.
 
@@ -421,9 +428,9 @@ class Context(Generic[AppT]):
 
     def end_watch(self) -> None:
         """Do not wait any more for the client to leave."""
-        watcher, self.watcher = self.watcher, None
-        if watcher is not None:
-            watcher.cancel()
+        if self.watcher is not None:
+            self.watcher.cancel()
+            self.watcher = None
 
     # -- a body that is sent piece by piece ------------------------------------------------
 
@@ -443,10 +450,11 @@ class Context(Generic[AppT]):
         if self.sending is None:
             return False
         self.stage = None
-        watcher, self.departure = self.departure, None
+        watcher = self.departure
         if self in self._begun:  # the loop was not there, so nobody has watched
             self._begun.remove(self)
         elif watcher is not None:
+            self.departure = None
             watcher.cancel()
             if self.client_left and not self.is_drained:
                 was_ended = self.was_ended

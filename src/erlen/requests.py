@@ -58,7 +58,6 @@ __all__ = ["BodyStream", "Request", "SyncRequest"]
 T = TypeVar("T")
 
 _EMPTY_FORM = Form(ImmutableMultiDict(), ImmutableMultiDict())
-_UNREAD = object()
 
 
 class Limit(Generic[T]):
@@ -110,15 +109,15 @@ class Request(Connection):
     """Bytes a second that the body has to come with, after ``body_timeout`` seconds of waiting
     for it; ``None`` takes it as slow as it comes."""
 
-    # PERF: most requests have no body, so what becomes of it has its defaults here.
     stream_body: bool = False
     _sent: Announced | None
     _body: Body | bytes | None
     """What has come: all of it in one message, or what knows the rest; ``None``: not touched."""
-    _fields: ImmutableMultiDict[str, str] | None = None
-    _files: ImmutableMultiDict[str, UploadFile] = NO_FILES
+    _fields: ImmutableMultiDict[str, str] | None
+    _files: ImmutableMultiDict[str, UploadFile] | None
     _form_failure: Exception | None = None
-    _json: Any = _UNREAD
+    _json: tuple[Any] | None
+    """What the body says as JSON, once it was read."""
 
     _limits: Limits = vars(Connection)["limits"]
     """The limits of now, with those that a subclass has attributes of its own for."""
@@ -452,8 +451,8 @@ class Request(Connection):
         return body.data(cache, as_text)
 
     def _read_json(self, plain: bool, force: bool, silent: bool, cache: bool) -> Any:
-        if cache and self._json is not _UNREAD:
-            return self._json
+        if cache and self._json is not None:
+            return self._json[0]
         if not (force or self.is_json):
             return None if silent else self.on_json_loading_failed(None)
         sent = self._body if plain else self._at_once()
@@ -470,7 +469,7 @@ class Request(Connection):
         except ValueError as error:
             return None if silent else self.on_json_loading_failed(error)
         if cache:
-            self._json = value
+            self._json = (value,)
         return value
 
     def _read_fields(self, plain: bool) -> Soon[ImmutableMultiDict[str, str]]:
@@ -499,7 +498,7 @@ class Request(Connection):
             return _after(fields, self._read_files, plain)
         if self.limits.debug and self.mimetype != "multipart/form-data":
             return NoFiles(fields, self.mimetype)
-        return self._files
+        return self._files or NO_FILES
 
     def _read_values(self, plain: bool) -> Soon[CombinedMultiDict[str, str]]:
         if self.method in ("GET", "HEAD"):

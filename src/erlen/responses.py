@@ -43,6 +43,7 @@ from .headers import (
 )
 from .proxies import current
 from .sending import Chunks, Departure, encode, send_stream, tells_departure
+from .sharing import shares
 from .typing import Message, Receive, Scope, Send
 
 __all__ = [
@@ -119,6 +120,10 @@ def _content_range(text: str | None, changed: Callable[[ContentRange], None]) ->
     return ContentRange(on_update=changed) if found is None else found
 
 
+@shares(
+    *("status_code", "raw_headers", "body", "stream", "background", "callbacks"),
+    *("head_first", "direct_passthrough", "_live_headers", "_reason"),
+)
 @lacks(RESPONSE)
 class Response(StarletteResponse):
     """An HTTP response: Flask's names on a Starlette ``Response``.

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("typing", "errors", "patterns"),
+    ("typing", "errors", "patterns", "sharing"),
     (
         *("proxies", "http", "datastructures", "registry", "packages", "hosts"),
         *("security", "signing", "timeouts", "stopping", "elsewhere", "formlimits", "announced"),
