@@ -74,7 +74,8 @@ def main() -> None:
 def measured(options: argparse.Namespace) -> dict[str, Any]:
     """Measure, and say where and how."""
     effort = EFFORTS[options.how]
-    names = options.only or [name for name in peers.PEERS if installed(name)]
+    usual = [name for name in peers.PEERS if name not in peers.ON_REQUEST]
+    names = options.only or [name for name in usual if installed(name)]
     asked = options.workload or list(effort.process)
     parts = options.parts or (["process"] if options.only or options.workload else PARTS)
     results: dict[str, Any] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.peers import BY_HAND
 from bench.served import SOCKETS
 from bench.workloads import WORKLOADS
 
@@ -144,7 +145,8 @@ def not_won(results: Mapping[str, Any], notes: Mapping[str, str]) -> str:
     kinds.append(("over a server", ratios_of(rates_of(results), rates=True)))
     for kind, ratios in kinds:
         for name, row in ratios.items():
-            rivals = {c: r for c, r in row.items() if r < 1 and c not in {"raw", "erlen run"}}
+            others = {*BY_HAND, "erlen run"}
+            rivals = {c: r for c, r in row.items() if r < 1 and c not in others}
             if rivals:
                 whom = ", ".join(
                     f"{c} {r:.2f}" for c, r in sorted(rivals.items(), key=lambda i: i[1])

@@ -14,6 +14,7 @@ from typing import Any
 PEERS = {
     "erlen": "erlen",
     "raw": "",
+    "least": "",
     "starlette": "starlette.applications",
     "fastapi": "fastapi",
     "litestar": "litestar",
@@ -23,12 +24,18 @@ PEERS = {
     "quart": "quart",
     "flask": "flask",
 }
-"""The peers and what their apps import; ``raw`` is ASGI by hand."""
+"""The peers and what their apps import."""
+
+BY_HAND = ("raw", "least")
+"""ASGI without a framework: as little as can be, and the least of what Erlen promises."""
+
+ON_REQUEST = ("least",)
+"""Those that are measured only where they are named."""
 
 
 def peer(name: str) -> ModuleType:
     """Import the file of a peer."""
-    return importlib.import_module(f"{__name__}.{name}{'' if name == 'raw' else '_app'}")
+    return importlib.import_module(f"{__name__}.{name}{'' if name in BY_HAND else '_app'}")
 
 
 def lacks(name: str) -> dict[str, str]:

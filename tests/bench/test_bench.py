@@ -32,6 +32,16 @@ async def test_a_peer_gives_the_answer_that_all_give(name, workload):
     assert seconds > 0
 
 
+async def test_the_least_by_hand_gives_the_answer_too_and_refuses_what_is_no_host():
+    app = peers.build("least", "plain")
+
+    ready = await prepared(Asgi(app), WORKLOADS["plaintext"])
+
+    assert peers.lacks("least").keys() == WORKLOADS.keys() - {"plaintext"}
+    with pytest.raises(ValueError, match="is no host"):
+        await Asgi(app).ask(replace(ready, headers=(("host", "no host"),)))
+
+
 @pytest.mark.parametrize("name", ["erlen", "raw"])
 @pytest.mark.parametrize("kind", ["static", "dynamic", "miss"])
 async def test_the_rule_in_the_middle_of_many_is_found(name, kind):
