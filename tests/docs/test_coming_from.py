@@ -10,6 +10,7 @@ import pytest
 
 import erlen
 import erlen.exceptions
+import erlen.middleware
 from erlen import Blueprint, Erlen, HTTPException, Response
 from erlen.blueprints import Registration
 from erlen.datastructures import MultiDict
