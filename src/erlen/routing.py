@@ -191,6 +191,10 @@ class Router(StarletteRouter):
         if table is not None and key in table:
             route, defaults = table[key]
             return route, defaults.copy(), None
+        return self.search(index, scope, path, key)
+
+    def search(self, index: Index, scope: Scope, path: str, key: Key) -> Resolution:
+        """Do what :meth:`resolve` does for a *path* that *index* does not know as static."""
         partial: list[BaseRoute] = []
         if index.leading and (hit := _ask(index.leading, scope, partial)) is not None:
             return hit

