@@ -554,3 +554,20 @@ async def test_a_websocket_is_freed_at_once_whatever_came_of_it(how):
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("path", ["/", "/page"])
+async def test_what_a_view_writes_into_its_arguments_is_gone_with_its_request(path):
+    app = Erlen("arguments")
+
+    @app.get("/", defaults={"page": 1})
+    @app.get("/page")
+    async def index(page: int = 0) -> list[str]:
+        found = sorted({*request.scope["path_params"], *(request.view_args or {})})
+        request.scope["path_params"]["mine"] = True
+        return found
+
+    async with app.test_client() as client:
+        first, second = [(await client.get(path)).json for _ in range(2)]
+
+    assert first == second == (["page"] if path == "/" else [])
