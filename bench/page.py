@@ -81,8 +81,8 @@ BETWEEN = """\
 
 {us:.1f} us lie between `raw` and Erlen where a view returns a plain text. In them its rule is found
 and the host checked, the request is noted in a context variable and among those that a shutdown
-waits for, the text becomes a response, and what the request has opened is closed. How near to
-`raw` one can come who keeps to that, says `least`, a function by hand that knows but one rule:
+waits for, the text becomes a response, and what the request has opened is closed. `least` does
+that by hand, in one function that knows but one rule; this measures it beside the two:
 
 ```bash
 nox -s bench -- full --only erlen,raw,least --workload plaintext --parts process,served --rounds 30

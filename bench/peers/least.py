@@ -1,4 +1,4 @@
-"""The least of what Erlen promises, by hand and for one route: how near to ``raw`` that can come.
+"""The least of what Erlen promises, by hand and for one route.
 
 What it keeps, it keeps in one function, which knows its only rule. It has no hooks, signals,
 sessions or error pages, and no second kind of answer.
