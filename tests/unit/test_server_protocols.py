@@ -13,7 +13,7 @@ from contextvars import ContextVar
 import pytest
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -54,14 +54,25 @@ class Recorded:
 
 @asynccontextmanager
 async def served(
-    kind, app, *, head_timeout=None, max_head_size=64 * 1024, keep_alive=5, writes=None, state=None
+    kind,
+    app,
+    *,
+    head_timeout=None,
+    max_head_size=64 * 1024,
+    keep_alive=5,
+    writes=None,
+    state=None,
+    default_headers=(),
+    access_log=False,
 ):
     """Serve *app* with protocols of this *kind*; gives the port."""
     state = state or ServerState()
+    state.default_headers = list(default_headers)
 
     class Recording(kind):
         def connection_made(self, transport):
             super().connection_made(Recorded(transport, [] if writes is None else writes))
+            self.access_log = access_log
 
     config = Config(
         app,
@@ -217,13 +228,230 @@ async def test_an_answer_is_uvicorns_byte_for_byte(parser, name):
     assert answers[0].startswith(b"HTTP/1.1 ")
 
 
+def answering(*messages):
+    """Make an app that sends *messages*, each a type and the rest; reads where there is none."""
+
+    async def app(scope, receive, send):
+        for message in messages:
+            if message is None:
+                await receive()
+            else:
+                kind, rest = message
+                await send({"type": f"http.response.{kind}", **rest})
+
+    return app
+
+
+FIVE = (b"content-length", b"5")
+HEAD = ("start", {"status": 200, "headers": [(b"x-tea", b"green"), FIVE]})
+HELLO = ("body", {"body": b"hello"})
+
+
+def headed(*headers, status=200, body=b"hello"):
+    """Make an app that answers with these raw headers."""
+    start = {"status": status, "headers": list(headers)}
+    return answering(("start", start), ("body", {"body": body}))
+
+
+async def once(scope, receive, send):
+    """Answer with headers that can be read once."""
+    headers = iter([(b"x-tea", b"green")])
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+KEPT = {
+    "a plain answer": answering(HEAD, HELLO),
+    "names in upper case": headed((b"X-Tea", b"green"), FIVE),
+    "a length in upper case": headed((b"Content-Length", b"5")),
+    "two lengths, the first of which is right": headed(FIVE, (b"content-length", b"7")),
+    "two lengths, the last of which is right": headed((b"content-length", b"7"), FIVE),
+    "a length with a sign": headed((b"content-length", b"+5")),
+    "a length in words": headed((b"content-length", b"five")),
+    "an empty length": headed((b"content-length", b"")),
+    "no length": headed((b"x-tea", b"green")),
+    "a name that is none": headed((b"x tea", b"green"), FIVE),
+    "a value of two lines": headed((b"x-tea", b"green\r\nx-milk: no"), FIVE),
+    "a name that is text": headed(("x-tea", b"green"), FIVE),
+    "a value that is text": headed((b"x-tea", "green"), FIVE),
+    "a value that can change": headed((b"x-tea", bytearray(b"green")), FIVE),
+    "a pair in a list": headed([b"x-tea", b"green"], FIVE),
+    "a pair of three": headed((b"x-tea", b"green", b"black"), FIVE),
+    "the app closes": headed((b"connection", b"close"), FIVE),
+    "the app goes on": headed((b"connection", b"keep-alive"), FIVE),
+    "the app says that it comes in chunks": headed((b"transfer-encoding", b"chunked")),
+    "chunks with a length": headed((b"transfer-encoding", b"chunked"), FIVE),
+    "201": headed(FIVE, status=201),
+    "304 with a length": headed(FIVE, status=304, body=b""),
+    "a status that nobody knows": headed(FIVE, status=299),
+    "a status out of range": headed(FIVE, status=1000),
+    "no status": answering(("start", {"headers": [FIVE]}), HELLO),
+    "no headers": answering(("start", {"status": 200}), HELLO),
+    "headers in a tuple": answering(("start", {"status": 200, "headers": (FIVE,)}), HELLO),
+    "headers that can be read once": once,
+    "no body": answering(HEAD, ("body", {})),
+    "an empty body": headed((b"content-length", b"0"), body=b""),
+    "pieces of a known length": answering(
+        HEAD, ("body", {"body": b"he", "more_body": True}), ("body", {"body": b"llo"})
+    ),
+    "an empty last piece": answering(
+        HEAD, ("body", {"body": b"hello", "more_body": True}), ("body", {"body": b""})
+    ),
+    "too short": headed(FIVE, body=b"hell"),
+    "too long": headed(FIVE, body=b"hello!"),
+    "two heads": answering(HEAD, HEAD),
+    "a body first": answering(HELLO),
+    "two bodies": answering(HEAD, HELLO, HELLO),
+    "a body and one that is empty": answering(HEAD, HELLO, ("body", {})),
+    "a body that is empty, twice": answering(
+        ("start", {"status": 200, "headers": [(b"content-length", b"0")]}), *[("body", {})] * 2
+    ),
+    "an unknown message": answering(HEAD, ("mystery", {"body": b"hello"})),
+    "an unknown message that has headers": answering(("mystery", HEAD[1]), HELLO),
+    "the body of the request, when the answer has begun": answering(HEAD, None, HELLO),
+}
+"""What apps send on a connection that goes on, which is where usual answers take fewer steps."""
+
+USUAL = [(b"server", b"tea")]
+
+
+async def answers_to(app, *pieces, default_headers=USUAL):
+    """What uvicorn's protocol answers, and what ours does."""
+    answers = []
+    for kind in PAIRS["httptools"]:
+        async with served(kind, app, default_headers=default_headers) as port:
+            answers.append(await answer_of(port, *pieces))
+    return answers
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("name", KEPT)
+async def test_an_answer_on_a_connection_that_goes_on_is_uvicorns(name, method):
+    sent = request(f"{method} / HTTP/1.1", last=False)
+
+    theirs, ours = await answers_to(KEPT[name], sent, sent, request())
+
+    assert ours == theirs
+    assert ours.count(b"HTTP/1.1 ") in (0, 1, 3)
+
+
+async def test_a_client_that_waits_to_send_is_answered_as_by_uvicorn():
+    app = KEPT["the body of the request, when the answer has begun"]
+    headers = ["content-length: 4", "expect: 100-continue"]
+    expecting = request("POST / HTTP/1.1", *headers, body=b"abcd", last=False)
+
+    theirs, ours = await answers_to(app, expecting, request())
+
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *[(b"Server", b"tea"), FIVE, (b"content-length", b"7")],
+        *[(b"connection", b"close"), (b"x tea", b"green")],
+    ],
+)
+async def test_a_header_of_the_server_says_as_much_as_with_uvicorn(header):
+    sent = request(last=False)
+
+    theirs, ours = await answers_to(KEPT["a plain answer"], sent, sent, default_headers=[header])
+
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("kind", PAIRS["httptools"])
+async def test_who_waits_for_a_message_hears_that_the_answer_is_over(kind):
+    heard = []
+
+    async def app(scope, receive, send):
+        async def listen():
+            heard.extend([(await receive())["type"], (await receive())["type"]])
+
+        listener = asyncio.create_task(listen())
+        await asyncio.sleep(0.01)
+        await KEPT["a plain answer"](scope, receive, send)
+        await asyncio.wait_for(listener, PATIENCE / 4)
+
+    async with served(kind, app) as port:
+        await answer_of(port, request(last=False), request())
+
+    assert heard == ["http.request", "http.disconnect"] * 2
+
+
+@pytest.mark.parametrize("kind", PAIRS["httptools"])
+async def test_who_does_not_read_answers_gets_no_more_of_them(kind):
+    count, size = 50, 1_000_000
+    begun = 0
+
+    async def app(scope, receive, send):
+        nonlocal begun
+        begun += 1
+        await sized(b"x" * size)(scope, receive, send)
+
+    async with served(kind, app) as port, asyncio.timeout(PATIENCE):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        client.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=client, limit=4096)
+        writer.write(request(last=False) * count + request())
+        before = -1
+        while begun == 0 or before != begun:
+            before = begun
+            await asyncio.sleep(0.1)
+        held_back = begun < count
+        got = 0
+        while data := await reader.read(1_000_000):
+            got += len(data)
+        writer.close()
+
+    assert held_back
+    assert got > (count + 1) * size
+
+
+@pytest.mark.parametrize("kind", PAIRS["httptools"])
+async def test_an_answer_that_comes_when_the_client_has_left_is_not_counted(kind):
+    state, answered = ServerState(), asyncio.Event()
+
+    async def app(scope, receive, send):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await KEPT["a plain answer"](scope, receive, send)
+        answered.set()
+
+    async with served(kind, app, state=state) as port, asyncio.timeout(PATIENCE):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(last=False))
+        await until(lambda: state.tasks)
+        writer.close()
+        await answered.wait()
+
+    assert state.total_requests == 0
+
+
+async def test_a_usual_answer_needs_no_step_of_uvicorns(monkeypatch):
+    async def refuse(self, message):
+        raise RuntimeError("uvicorn's own send was called")
+
+    async with served(with_httptools.HttpProtocol, KEPT["a plain answer"]) as port:
+        monkeypatch.setattr(RequestResponseCycle, "send", refuse)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(last=False))
+        async with asyncio.timeout(PATIENCE):
+            answer = await reader.readuntil(b"hello")
+        writer.close()
+
+    assert answer == b"HTTP/1.1 200 OK\r\nx-tea: green\r\ncontent-length: 5\r\n\r\nhello"
+
+
 @pytest.mark.parametrize("parser", PAIRS)
 async def test_the_access_log_is_uvicorns(parser, caplog):
     caplog.set_level(logging.INFO, "uvicorn.access")
     lines = []
 
     for kind in PAIRS[parser]:
-        async with served(kind, sized(b"a")) as port:
+        async with served(kind, sized(b"a"), access_log=True) as port:
             await answer_of(port, request("GET /a?b=c HTTP/1.1", last=False) + request())
         lines.append([record.args[1:] for record in caplog.records])
         caplog.clear()

@@ -1,0 +1,63 @@
+"""Heads of responses as they are written. Remembers the last ones; knows no connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE
+
+__all__ = ["Header", "head_of"]
+
+Header: TypeAlias = tuple[bytes, bytes]
+
+# What these say of a response changes how the rest of it is sent.
+_FATEFUL = frozenset({b"connection", b"transfer-encoding"})
+
+
+def head_of(
+    status: Any, usual: Iterable[Header], headers: Iterable[Header]
+) -> tuple[bytes, int] | None:
+    """Return the head with the headers *usual* and *headers*, and the length that these announce.
+
+    ``None`` if they announce none, if a header changes how the response is sent, or if there is
+    anything wrong with one: that is for uvicorn to answer or to refuse.
+    """
+    try:
+        # PERF: to look at four headers takes 2 us, to find all that was seen before 0.3 (timeit).
+        # Apart, because the usual ones have the date, which is another every second.
+        rest, length = _rest_of(tuple(headers))
+        return None if length is None else (_start_of(status, tuple(usual)) + rest, length)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=64)
+def _start_of(status: int, usual: tuple[Any, ...]) -> bytes:
+    lines = [_line_of(*header) for header in usual]
+    if any(length is not None for _, length in lines):
+        raise ValueError("No response has the same length as all others.")
+    return b"".join([STATUS_LINE[status], *(line for line, _ in lines)])
+
+
+@lru_cache(maxsize=512)
+def _rest_of(headers: tuple[Any, ...]) -> tuple[bytes, int | None]:
+    lines = [_line_of(*header) for header in headers]
+    lengths = [length for _, length in lines if length is not None]
+    # uvicorn goes by the first, if there are several.
+    return b"".join([*(line for line, _ in lines), b"\r\n"]), lengths[0] if lengths else None
+
+
+@lru_cache(maxsize=1024)
+def _line_of(name: bytes, value: bytes) -> tuple[bytes, int | None]:
+    """Return the line of a header, and the length that it announces.
+
+    :raises ValueError: if it is not simply written. That is not remembered.
+    """
+    if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+        raise ValueError("A header has a character that none may have.")
+    name = name.lower()
+    if name in _FATEFUL:
+        raise ValueError("A header changes how the response is sent.")
+    return b"%b: %b\r\n" % (name, value), int(value) if name == b"content-length" else None
