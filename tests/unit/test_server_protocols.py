@@ -64,6 +64,7 @@ async def served(
     state=None,
     default_headers=(),
     access_log=False,
+    **options,
 ):
     """Serve *app* with protocols of this *kind*; gives the port."""
     state = state or ServerState()
@@ -83,6 +84,7 @@ async def served(
         ws=protocols.connect_websocket,
         log_config=None,
         timeout_keep_alive=keep_alive,
+        **options,
     )
     config.head_timeout, config.max_head_size = head_timeout, max_head_size
     # Without what answers signals: they are pytest's here.
@@ -191,6 +193,10 @@ EXCHANGES = {
     "a large body": (sized(b"x" * 300_000), request()),
     "large pieces": (responding(b"x" * 300_000, b"y" * 300_000), request()),
     "HTTP/1.0": (sized(b"hello"), request("GET / HTTP/1.0", last=False)),
+    "HTTP/1.0 that would go on": (
+        sized(b"hello"),
+        request("GET / HTTP/1.0", "connection: keep-alive", last=False),
+    ),
     "the app closes": (responding(b"", headers=[("connection", "close")]), request(last=False)),
     "an unread body": (sized(b"hello"), POST),
     "a read body": (reading, POST),
@@ -443,6 +449,71 @@ async def test_a_usual_answer_needs_no_step_of_uvicorns(monkeypatch):
         writer.close()
 
     assert answer == b"HTTP/1.1 200 OK\r\nx-tea: green\r\ncontent-length: 5\r\n\r\nhello"
+
+
+async def telling(scope, receive, send):
+    """Answer with what the server says of the request."""
+    names = ["method", "path", "raw_path", "root_path", "query_string", "http_version", "headers"]
+    await sized(repr([(name, scope[name]) for name in names]).encode())(scope, receive, send)
+
+
+@pytest.mark.parametrize("parser", PAIRS)
+@pytest.mark.parametrize("root_path", ["", "/shop"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        *["GET /a%20b%2Fc%C3%A9?d=%20e HTTP/1.1", "GET /a?b?c#d HTTP/1.1", "GET /? HTTP/1.1"],
+        *["GET http://example.org/a?b HTTP/1.1", "OPTIONS * HTTP/1.1", "DELETE //a//b HTTP/1.1"],
+        *["GET /a%FF%zz HTTP/1.1", "GET /caf\u00e9 HTTP/1.1", "GET ?a HTTP/1.1"],
+        *["CONNECT example.org:443 HTTP/1.1", "GET / HTTP/1.0", "get / HTTP/1.1", "GET /"],
+    ],
+)
+async def test_a_request_is_told_as_by_uvicorn(parser, start, root_path):
+    answers = []
+
+    for kind in PAIRS[parser]:
+        async with served(kind, telling, root_path=root_path) as port:
+            answers.append(await answer_of(port, request(start), request()))
+
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"HTTP/1.1 ")
+
+
+@pytest.mark.parametrize("parser", PAIRS)
+@pytest.mark.parametrize(("limit", "status"), [(1, 503), (2, 200)])
+async def test_more_than_the_server_may_serve_is_refused_as_by_uvicorn(
+    parser, limit, status, caplog
+):
+    answers, warnings = [], []
+
+    for kind in PAIRS[parser]:
+        async with served(kind, sized(b"hello"), limit_concurrency=limit) as port:
+            answers.append(await answer_of(port, request()))
+        warnings.append(caplog.messages)
+        caplog.clear()
+
+    assert (answers[0], warnings[0]) == (answers[1], warnings[1])
+    assert answers[0].startswith(b"HTTP/1.1 %d " % status)
+    assert warnings[0] == (["Exceeded concurrency limit."] if status == 503 else [])
+
+
+@pytest.mark.parametrize("kind", ALL)
+async def test_nothing_more_is_read_while_a_request_waits_for_the_one_before(kind):
+    state, go_on = ServerState(), asyncio.Event()
+
+    async def app(scope, receive, send):
+        await go_on.wait()
+        await sized(b"hello")(scope, receive, send)
+
+    async with served(kind, app, state=state) as port, asyncio.timeout(PATIENCE):
+        asking = asyncio.create_task(answer_of(port, request(last=False) + request()))
+        await until(lambda: state.tasks)
+        [connection] = state.connections
+        assert connection.flow.read_paused
+        go_on.set()
+        answer = await asking
+
+    assert answer.count(b"hello") == 2
 
 
 @pytest.mark.parametrize("parser", PAIRS)
