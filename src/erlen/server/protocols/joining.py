@@ -8,9 +8,6 @@ from weakref import WeakKeyDictionary
 
 __all__ = ["OneWrite"]
 
-# Above, copying the body costs more than a second piece for the kernel to gather.
-_LARGE = 32 * 1024
-
 
 class OneWrite:
     """The transport that the responses of one connection are written to.
@@ -34,10 +31,8 @@ class OneWrite:
         head = self._head
         if head is not None:
             self._head = None
-            if len(data) > _LARGE:
-                self._transport.writelines((head, data))
-            else:
-                self._transport.write(head + data)
+            # Not writelines(): in asyncio of 3.12 and 3.13.0 that does not hold back who writes.
+            self._transport.write(head + data)
         elif self._started or data.startswith(b"HTTP/1.1 100 "):
             self._transport.write(data)
         else:
