@@ -12,8 +12,8 @@ __all__ = ["Header", "head_of"]
 
 Header: TypeAlias = tuple[bytes, bytes]
 
-# What these say of a response changes how the rest of it is sent.
-_FATEFUL = frozenset({b"connection", b"transfer-encoding"})
+# RFC 9112: what these say of a response changes how the rest of it is sent.
+_FRAMING = frozenset({b"connection", b"transfer-encoding"})
 
 
 def head_of(
@@ -25,7 +25,7 @@ def head_of(
     anything wrong with one: that is for uvicorn to answer or to refuse.
     """
     try:
-        # PERF: to look at four headers takes 2 us, to find all that was seen before 0.3 (timeit).
+        # PERF: to look at four headers takes 2 us, to find what was seen before 0.5 (timeit).
         # Apart, because the usual ones have the date, which is another every second.
         rest, length = _rest_of(tuple(headers))
         return None if length is None else (_start_of(status, tuple(usual)) + rest, length)
@@ -58,6 +58,6 @@ def _line_of(name: bytes, value: bytes) -> tuple[bytes, int | None]:
     if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
         raise ValueError("A header has a character that none may have.")
     name = name.lower()
-    if name in _FATEFUL:
+    if name in _FRAMING:
         raise ValueError("A header changes how the response is sent.")
     return b"%b: %b\r\n" % (name, value), int(value) if name == b"content-length" else None

@@ -31,7 +31,8 @@ class OneWrite:
         head = self._head
         if head is not None:
             self._head = None
-            # Not writelines(): in asyncio of 3.12 and 3.13.0 that does not hold back who writes.
+            # Not writelines(): before CPython's gh-127655, asyncio of 3.12 and 3.13 does not hold
+            # back who writes with it. A copy of 1 MB takes 0.05 ms (timeit).
             self._transport.write(head + data)
         elif self._started or data.startswith(b"HTTP/1.1 100 "):
             self._transport.write(data)

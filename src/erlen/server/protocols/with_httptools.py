@@ -59,8 +59,8 @@ class Exchange(RequestResponseCycle):
             and self.chunked_encoding is False
             and not self.response_complete
             and not message.get("more_body", False)
-            and len(body := message.get("body", b"")) == self.expected_content_length
             and self.scope["method"] != "HEAD"
+            and len(body := message.get("body", b"")) == self.expected_content_length
         ):
             self.transport.write(body)
             self.response_complete = True
@@ -147,7 +147,7 @@ class HttpProtocol(HttpToolsProtocol):
             app = service_unavailable
             self.logger.warning("Exceeded concurrency limit.")
         # PERF: by their places, because a class that is called with names has a dictionary made
-        # of them, 0.2 us (timeit).
+        # of them, 0.5 us (timeit).
         self.cycle = Exchange(
             self.scope,
             cast(asyncio.Transport, self._responses),
