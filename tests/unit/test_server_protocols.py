@@ -47,10 +47,6 @@ class Recorded:
             self._writes.append(bytes(data))
         self._transport.write(data)
 
-    def writelines(self, pieces):
-        self._writes.append(b"".join(pieces))
-        self._transport.writelines(pieces)
-
 
 @asynccontextmanager
 async def served(
@@ -342,11 +338,18 @@ KEPT = {
 USUAL = [(b"server", b"tea")]
 
 
-async def answers_to(app, *pieces, default_headers=USUAL):
+def logged(caplog):
+    """What the access log was told of each answer; of a client its address and not its port."""
+    records = [record for record in caplog.records if record.name == "uvicorn.access"]
+    return [(each.msg, each.args[0].split(":")[0], *each.args[1:]) for each in records]
+
+
+async def answers_to(app, *pieces, default_headers=USUAL, access_log=False):
     """What uvicorn's protocol answers, and what ours does."""
     answers = []
+    options = {"default_headers": default_headers, "access_log": access_log}
     for kind in PAIRS["httptools"]:
-        async with served(kind, app, default_headers=default_headers) as port:
+        async with served(kind, app, **options) as port:
             answers.append(await answer_of(port, *pieces))
     return answers
 
@@ -360,6 +363,19 @@ async def test_an_answer_on_a_connection_that_goes_on_is_uvicorns(name, method):
 
     assert ours == theirs
     assert ours.count(b"HTTP/1.1 ") in (0, 1, 3)
+
+
+@pytest.mark.parametrize("name", KEPT)
+async def test_what_is_logged_of_an_answer_is_what_uvicorn_logs(name, caplog):
+    caplog.set_level(logging.INFO, "uvicorn.access")
+    sent = request("GET /a%20b?c=d HTTP/1.1", last=False)
+
+    theirs, ours = await answers_to(KEPT[name], sent, request(), access_log=True)
+
+    lines = logged(caplog)
+    assert ours == theirs
+    assert lines[len(lines) // 2 :] == lines[: len(lines) // 2]
+    assert len(lines) in (0, 2, 4)
 
 
 async def test_a_client_that_waits_to_send_is_answered_as_by_uvicorn():
@@ -444,11 +460,13 @@ async def test_an_answer_that_comes_when_the_client_has_left_is_not_counted(kind
     assert state.total_requests == 0
 
 
-async def test_a_usual_answer_needs_no_step_of_uvicorns(monkeypatch):
+@pytest.mark.parametrize("access_log", [False, True])
+async def test_a_usual_answer_needs_no_step_of_uvicorns(access_log, monkeypatch):
     async def refuse(self, message):
         raise RuntimeError("uvicorn's own send was called")
 
-    async with served(with_httptools.HttpProtocol, KEPT["a plain answer"]) as port:
+    ours = with_httptools.HttpProtocol
+    async with served(ours, KEPT["a plain answer"], access_log=access_log) as port:
         monkeypatch.setattr(RequestResponseCycle, "send", refuse)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request(last=False))
@@ -532,11 +550,14 @@ async def test_the_access_log_is_uvicorns(parser, caplog):
     for kind in PAIRS[parser]:
         async with served(kind, sized(b"a"), access_log=True) as port:
             await answer_of(port, request("GET /a?b=c HTTP/1.1", last=False) + request())
-        lines.append([record.args[1:] for record in caplog.records])
+        lines.append(logged(caplog))
         caplog.clear()
 
     assert lines[0] == lines[1]
-    assert lines[0] == [("GET", "/a?b=c", "1.1", 200), ("GET", "/", "1.1", 200)]
+    assert [line[1:] for line in lines[0]] == [
+        ("127.0.0.1", "GET", "/a?b=c", "1.1", 200),
+        ("127.0.0.1", "GET", "/", "1.1", 200),
+    ]
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from httptools import parse_url
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
 from ..serving import Config
 from .heads import head_of
@@ -47,12 +48,13 @@ class Exchange(RequestResponseCycle):
                 kind == "http.response.start"
                 and headers.__class__ is list  # what else there is may be read only once
                 and self.keep_alive
-                and not self.access_log
                 and (head := head_of(message.get("status"), self.default_headers, headers))
             ):
                 self.response_started = True
                 self.waiting_for_100_continue = self.chunked_encoding = False
                 text, self.expected_content_length = head
+                if self.access_log:
+                    self._log(message["status"])
                 return self.transport.write(text)
         elif (
             kind == "http.response.body"
@@ -69,6 +71,17 @@ class Exchange(RequestResponseCycle):
                 self.transport.close()
             return self.on_response()
         await super().send(message)
+
+    def _log(self, status: int) -> None:
+        scope = self.scope
+        self.access_logger.info(
+            '%s - "%s %s HTTP/%s" %d',
+            get_client_addr(scope),
+            scope["method"],
+            get_path_with_query_string(scope),
+            scope["http_version"],
+            status,
+        )
 
 
 class HttpProtocol(HttpToolsProtocol):
