@@ -83,7 +83,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         "machine": machine(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
         "versions": {"Python": platform.python_version()} | versions(names),
-        "how": how(effort, options.rounds),
+        "how": how(effort, options.rounds, parts),
         "different": differences(names),
     }
     rounds = options.rounds or effort.rounds
@@ -111,17 +111,20 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
-def how(effort: Effort, rounds: int | None) -> dict[str, Any]:
+def how(effort: Effort, rounds: int | None, parts: list[str]) -> dict[str, Any]:
     """Say how it was measured, in the words of the page."""
-    times = f"{rounds or effort.rounds} rounds of {effort.seconds * 1000:g} ms for each workload"
-    turns = rounds or effort.served_rounds
-    number = "one round" if turns == 1 else f"the best of {turns} rounds"
-    return {
+    said: dict[str, Any] = {
         "command": " ".join(["nox -s bench --", *_without_a_file(sys.argv[1:])]),
-        "in process": times,
-        "served": f"{number} of {effort.served_seconds} s",
         "requests": effort.weighed,
     }
+    if "process" in parts:
+        turns = rounds or effort.rounds
+        said["in process"] = f"{turns} rounds of {effort.seconds * 1000:g} ms for each workload"
+    if "served" in parts or "echoes" in parts:
+        turns = rounds or effort.served_rounds
+        number = "one round" if turns == 1 else f"{turns} rounds"
+        said["served"] = f"{number} of {effort.served_seconds} s"
+    return said
 
 
 def _without_a_file(arguments: list[str]) -> list[str]:

@@ -99,16 +99,17 @@ The ratios of the single runs, the least and the greatest:
 SERVED = """\
 ## Over a server
 
-Requests per second as `wrk` counts them, with 32 connections (4 for uploads), server and client
-on cores of their own, {rounds}. Everyone is served by uvicorn, except Flask (gunicorn, one
-process with four threads) and Sanic (its own server); `erlen run` is Erlen served by its own
+Requests as `wrk` counts them, with 32 connections (4 for uploads), server and client on cores of
+their own, in {rounds}. In a round all take their turns one after the other, so the ratios are
+those within a round, the median of them. Everyone is served by uvicorn, except Flask (gunicorn,
+one process with four threads) and Sanic (its own server); `erlen run` is Erlen served by its own
 command.
 
 ![Ratios over a server](performance-served.svg)
 
 {ratios}
 
-Requests per second (messages, for websockets):
+Requests per second (messages, for websockets), of the best round:
 
 {rates}
 {spread}"""
@@ -135,7 +136,7 @@ def write(results: Mapping[str, Any]) -> Path:
     (FOLDER / "performance-in-process.svg").write_text(drawing, "utf-8")
     served = ""
     if rates:
-        ratios_served = tables.ratios_of(rates, rates=True)
+        ratios_served = tables.served_ratios_of(results)
         shown = tables.columns_of(rates)
         drawing = plot(named(ratios_served), shown, "Time over a server, as a multiple of Erlen's")
         (FOLDER / "performance-served.svg").write_text(drawing, "utf-8")

@@ -154,15 +154,12 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 def throughput(
     names: list[str], workloads: list[str], *, rounds: int, seconds: int, say: Say
-) -> dict[str, dict[str, float]]:
-    """Return requests per second, of the best round, for each workload and column.
-
-    As in process the best counts: a machine that others use as well is slow for minutes.
-    """
+) -> dict[str, dict[str, list[float]]]:
+    """Return requests per second, round by round, for each workload and column."""
     if shutil.which("wrk") is None:
         say("wrk is not installed: nothing is measured over a server (Debian: apt install wrk)")
         return {}
-    found: dict[tuple[str, str], list[float]] = {}
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in workloads}
     for app in dict.fromkeys(WORKLOADS[name].app for name in workloads):
         asked = [WORKLOADS[name] for name in workloads if WORKLOADS[name].app == app]
         able = [
@@ -180,11 +177,8 @@ def throughput(
                     for server in servers[shift:] + servers[:shift]:
                         if workload.name not in peers.lacks(server.column.split()[0]):
                             rate = wrk(server, checked(server, workload), seconds)
-                            found.setdefault((workload.name, server.column), []).append(rate)
-    results: dict[str, dict[str, float]] = {name: {} for name in workloads}
-    for (name, column), rates in found.items():
-        results[name][column] = max(rates)
-    return results
+                            found[workload.name].setdefault(server.column, []).append(rate)
+    return found
 
 
 def checked(server: Server, workload: Workload) -> Workload:
@@ -243,8 +237,8 @@ def rate_of(output: str, *, expect_errors: bool) -> float:
     return float(rate[1])
 
 
-def echoes(names: list[str], *, rounds: int, seconds: int, say: Say) -> dict[str, float]:
-    """Return websocket messages per second with :data:`SOCKETS` connections, of the best round."""
+def echoes(names: list[str], *, rounds: int, seconds: int, say: Say) -> dict[str, list[float]]:
+    """Return websocket messages per second with :data:`SOCKETS` connections, round by round."""
     able = [c for c in columns_of(names) if "socket" not in peers.lacks(c.split()[0])]
     found: dict[str, list[float]] = {column: [] for column in able}
     with ExitStack() as stack:
@@ -257,7 +251,7 @@ def echoes(names: list[str], *, rounds: int, seconds: int, say: Say) -> dict[str
                     [PYTHON, "-m", "bench.clients", order], timeout=seconds + 60
                 )
                 found[server.column].append(float(output))
-    return {column: max(rates) for column, rates in found.items()}
+    return found
 
 
 def weights(

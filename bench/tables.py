@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from bench.peers import BY_HAND
@@ -60,21 +61,44 @@ def times_of(results: Mapping[str, Any], which: str = "min") -> dict[str, dict[s
     }
 
 
-def rates_of(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Return the requests or messages per second over a server."""
-    rates = dict(results.get("served", {}))
-    if results.get("echoes"):
-        rates["socket"] = results["echoes"]
-    return rates
-
-
-def ratios_of(figures: Figures, *, rates: bool = False) -> dict[str, dict[str, float]]:
+def ratios_of(figures: Figures) -> dict[str, dict[str, float]]:
     """Return how often Erlen's time fits into that of each peer, where Erlen has one."""
     ratios = {}
     for name, row in figures.items():
         if mine := row.get("erlen"):
-            ratios[name] = {c: mine / v if rates else v / mine for c, v in row.items()}
+            ratios[name] = {column: time / mine for column, time in row.items()}
     return ratios
+
+
+def rates_of(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the requests or messages per second over a server, of the best round."""
+    return {
+        name: {column: max(rates) for column, rates in row.items()}
+        for name, row in _rounds_of(results).items()
+    }
+
+
+def served_ratios_of(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return what :func:`ratios_of` does for a server: the median of those of the rounds.
+
+    A machine that others use changes its speed by the second, and the best of few rounds says
+    who was lucky. In a round all take their turns one after the other.
+    """
+    ratios = {}
+    for name, row in _rounds_of(results).items():
+        if mine := row.get("erlen"):
+            ratios[name] = {
+                column: median(one / rate for one, rate in zip(mine, rates, strict=True))
+                for column, rates in row.items()
+            }
+    return ratios
+
+
+def _rounds_of(results: Mapping[str, Any]) -> dict[str, dict[str, list[float]]]:
+    rates = dict(results.get("served", {}))
+    if results.get("echoes"):
+        rates["socket"] = results["echoes"]
+    return rates
 
 
 def summary(results: Mapping[str, Any]) -> str:
@@ -92,7 +116,7 @@ def summary(results: Mapping[str, Any]) -> str:
             parts += ["In process: the ratios of the single runs", single]
     if rates:
         columns = columns_of(rates)
-        ratios = ratios_of(rates, rates=True)
+        ratios = served_ratios_of(results)
         parts += ["Over a server: time as a multiple of Erlen's", grid(ratios, columns)]
         parts += ["Over a server: requests or messages per second", grid(rates, columns)]
         if runs := results.get("runs"):
@@ -142,7 +166,7 @@ def not_won(results: Mapping[str, Any], notes: Mapping[str, str]) -> str:
     """Write who is faster than Erlen at what; hand-written ASGI is the floor and no rival."""
     rows = []
     kinds = [("in process", ratios_of(times_of(results)))]
-    kinds.append(("over a server", ratios_of(rates_of(results), rates=True)))
+    kinds.append(("over a server", served_ratios_of(results)))
     for kind, ratios in kinds:
         for name, row in ratios.items():
             others = {*BY_HAND, "erlen run"}

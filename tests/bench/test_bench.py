@@ -105,14 +105,20 @@ RESULTS = {
     "in process": {
         "json": {n: {"min": t, "median": 9.0} for n, t in [("erlen", 4.0), ("falcon", 3.0)]}
     },
-    "served": {"json": {"erlen": 100.0, "falcon": 50.0, "raw": 200.0}},
+    "served": {"json": {"erlen": [90.0, 100.0], "falcon": [45.0, 50.0], "raw": [180.0, 200.0]}},
 }
 
 
 def test_ratios_say_how_often_the_time_of_erlen_fits():
     assert tables.ratios_of(tables.times_of(RESULTS)) == {"json": {"erlen": 1.0, "falcon": 0.75}}
-    rates = tables.rates_of(RESULTS)
-    assert tables.ratios_of(rates, rates=True)["json"] == {"erlen": 1.0, "falcon": 2.0, "raw": 0.5}
+    assert tables.served_ratios_of(RESULTS)["json"] == {"erlen": 1.0, "falcon": 2.0, "raw": 0.5}
+    assert tables.rates_of(RESULTS)["json"] == {"erlen": 100.0, "falcon": 50.0, "raw": 200.0}
+
+
+def test_over_a_server_a_lucky_round_counts_as_one_of_them():
+    rates = {"erlen": [100.0, 50.0, 90.0], "falcon": [50.0, 100.0, 60.0]}
+
+    assert tables.served_ratios_of({"echoes": rates}) == {"socket": {"erlen": 1.0, "falcon": 1.5}}
 
 
 def test_what_is_not_won_is_told_with_its_reason():
@@ -140,7 +146,7 @@ def run_of(erlen: float, falcon: float, **other: Any) -> dict[str, Any]:
         "load": 0.1,
         "how": {"command": "nox", "in process": "9 rounds", "served": "6 rounds", "requests": 9},
         "in process": {"json": times},
-        "served": {"json": {"erlen": 1e6 / erlen, "falcon": 1e6 / falcon}},
+        "served": {"json": {"erlen": [1e6 / erlen], "falcon": [1e6 / falcon]}},
         "slope": {"bytes per request": erlen, "kilobytes": [1, 2], "requests": 10},
     } | other
 
@@ -153,7 +159,25 @@ def test_of_several_runs_the_best_of_each_figure_counts():
     assert (whole["when"], whole["load"]) == ("2026-11-22", 0.1)
     assert whole["slope"]["bytes per request"] == 5.0  # of this the worst
     assert whole["how"]["in process"] == "9 rounds, the best of 2 runs"
+    assert whole["how"]["served"] == "6 rounds, in each of 2 runs"
+    assert tables.served_ratios_of(whole)["json"]["falcon"] == (9 / 4 + 8 / 5) / 2
     assert "--read run1.json run2.json" in whole["how"]["command"]
+
+
+def test_each_part_may_be_measured_in_a_run_of_its_own():
+    process, served = run_of(4.0, 9.0), run_of(5.0, 8.0)
+    del process["served"], process["how"]["served"]
+    del served["in process"], served["slope"]
+    served["how"]["in process"] = "2 rounds"
+    with pytest.raises(SystemExit, match="in process: '9 rounds' and '2 rounds'"):
+        runs.merged([process, served])
+    del served["how"]["in process"]
+
+    whole = runs.merged([process, served])
+
+    assert tables.times_of(whole) == {"json": {"erlen": 4.0, "falcon": 9.0}}
+    assert tables.rates_of(whole) == {"json": {"erlen": 1e6 / 5, "falcon": 1e6 / 8}}
+    assert (whole["how"]["in process"], whole["how"]["served"]) == ("9 rounds", "6 rounds")
 
 
 def test_how_far_several_runs_differ_is_told():
