@@ -63,10 +63,10 @@ def main() -> None:
         results = runs.merged([json.loads(path.read_text()) for path in options.read])
     else:
         results = measured(options)
-    print(tables.summary(results))
-    if options.json:
+    if options.json:  # first of all: it took half an hour
         options.json.write_text(json.dumps(results, indent=1))
         say(f"all figures are in {options.json}")
+    print(tables.summary(results))
     if options.page:
         say(f"written: {page.write(results)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -88,7 +89,11 @@ def served_ratios_of(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     for name, row in _rounds_of(results).items():
         if mine := row.get("erlen"):
             ratios[name] = {
-                column: median(one / rate for one, rate in zip(mine, rates, strict=True))
+                column: median(
+                    # In a second that others have, nobody may be answered.
+                    one / rate if rate else math.inf
+                    for one, rate in zip(mine, rates, strict=True)
+                )
                 for column, rates in row.items()
             }
     return ratios

@@ -121,6 +121,12 @@ def test_over_a_server_a_lucky_round_counts_as_one_of_them():
     assert tables.served_ratios_of({"echoes": rates}) == {"socket": {"erlen": 1.0, "falcon": 1.5}}
 
 
+def test_a_round_in_which_nobody_was_answered_does_no_harm():
+    rates = {"erlen": [100.0, 90.0, 80.0], "falcon": [0.0, 90.0, 40.0]}
+
+    assert tables.served_ratios_of({"echoes": rates}) == {"socket": {"erlen": 1.0, "falcon": 2.0}}
+
+
 def test_what_is_not_won_is_told_with_its_reason():
     told = tables.not_won(RESULTS, {"json": "its encoder is compiled"})
 
