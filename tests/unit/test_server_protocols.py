@@ -461,7 +461,9 @@ async def test_an_answer_that_comes_when_the_client_has_left_is_not_counted(kind
 
 
 @pytest.mark.parametrize("access_log", [False, True])
-async def test_a_usual_answer_needs_no_step_of_uvicorns(access_log, monkeypatch):
+async def test_a_usual_answer_needs_no_step_of_uvicorns(access_log, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "uvicorn.access")
+
     async def refuse(self, message):
         raise RuntimeError("uvicorn's own send was called")
 
@@ -475,6 +477,7 @@ async def test_a_usual_answer_needs_no_step_of_uvicorns(access_log, monkeypatch)
         writer.close()
 
     assert answer == b"HTTP/1.1 200 OK\r\nx-tea: green\r\ncontent-length: 5\r\n\r\nhello"
+    assert len(logged(caplog)) == access_log
 
 
 async def telling(scope, receive, send):
