@@ -89,6 +89,6 @@ def _together(
     return found
 
 
-def joined(rounds: list[list[float]]) -> list[float]:
+def joined(rounds: list[list[Any]]) -> list[Any]:
     """Return the rounds of several runs, one after the other."""
-    return [figure for run in rounds for figure in run]
+    return [each for run in rounds for each in run]

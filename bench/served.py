@@ -45,6 +45,8 @@ COMMANDS = {
 """What serves; uvicorn, if nothing is said here."""
 
 Say = Callable[[str], None]
+Round = dict[str, float]
+"""Requests or messages per second of each column, measured one after the other."""
 
 
 def cores() -> tuple[set[int], set[int]]:
@@ -154,12 +156,12 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 def throughput(
     names: list[str], workloads: list[str], *, rounds: int, seconds: int, say: Say
-) -> dict[str, dict[str, list[float]]]:
-    """Return requests per second, round by round, for each workload and column."""
+) -> dict[str, list[Round]]:
+    """Return requests per second in each round, for each workload."""
     if shutil.which("wrk") is None:
         say("wrk is not installed: nothing is measured over a server (Debian: apt install wrk)")
         return {}
-    found: dict[str, dict[str, list[float]]] = {name: {} for name in workloads}
+    found: dict[str, list[Round]] = {name: [] for name in workloads}
     for app in dict.fromkeys(WORKLOADS[name].app for name in workloads):
         asked = [WORKLOADS[name] for name in workloads if WORKLOADS[name].app == app]
         able = [
@@ -174,10 +176,13 @@ def throughput(
                 say(f"served: {app}, round {turn + 1} of {rounds}")
                 shift = turn % len(servers)
                 for workload in asked:
-                    for server in servers[shift:] + servers[:shift]:
-                        if workload.name not in peers.lacks(server.column.split()[0]):
-                            rate = wrk(server, checked(server, workload), seconds)
-                            found[workload.name].setdefault(server.column, []).append(rate)
+                    found[workload.name].append(
+                        {
+                            server.column: wrk(server, checked(server, workload), seconds)
+                            for server in servers[shift:] + servers[:shift]
+                            if workload.name not in peers.lacks(server.column.split()[0])
+                        }
+                    )
     return found
 
 
@@ -237,21 +242,22 @@ def rate_of(output: str, *, expect_errors: bool) -> float:
     return float(rate[1])
 
 
-def echoes(names: list[str], *, rounds: int, seconds: int, say: Say) -> dict[str, list[float]]:
-    """Return websocket messages per second with :data:`SOCKETS` connections, round by round."""
+def echoes(names: list[str], *, rounds: int, seconds: int, say: Say) -> dict[str, list[Round]]:
+    """Return websocket messages per second with :data:`SOCKETS` connections, in each round."""
     able = [c for c in columns_of(names) if "socket" not in peers.lacks(c.split()[0])]
-    found: dict[str, list[float]] = {column: [] for column in able}
+    found: list[Round] = []
     with ExitStack() as stack:
         servers = [stack.enter_context(serving(column, "plain")) for column in able]
         for turn in range(rounds):
             say(f"served: websockets, round {turn + 1} of {rounds}")
+            found.append({})
             for server in servers:
                 order = json.dumps([server.port, SOCKETS, seconds, sorted(cores()[1])])
                 output = subprocess.check_output(
                     [PYTHON, "-m", "bench.clients", order], timeout=seconds + 60
                 )
-                found[server.column].append(float(output))
-    return found
+                found[-1][server.column] = float(output)
+    return {"socket": found}
 
 
 def weights(

@@ -74,8 +74,8 @@ def ratios_of(figures: Figures) -> dict[str, dict[str, float]]:
 def rates_of(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Return the requests or messages per second over a server, of the best round."""
     return {
-        name: {column: max(rates) for column, rates in row.items()}
-        for name, row in _rounds_of(results).items()
+        name: {column: max(each[column] for each in rounds if column in each) for column in columns}
+        for name, rounds, columns in _rounds_of(results)
     }
 
 
@@ -85,25 +85,28 @@ def served_ratios_of(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     A machine that others use changes its speed by the second, and the best of few rounds says
     who was lucky. In a round all take their turns one after the other.
     """
-    ratios = {}
-    for name, row in _rounds_of(results).items():
-        if mine := row.get("erlen"):
-            ratios[name] = {
-                column: median(
-                    # In a second that others have, nobody may be answered.
-                    one / rate if rate else math.inf
-                    for one, rate in zip(mine, rates, strict=True)
-                )
-                for column, rates in row.items()
-            }
+    ratios: dict[str, dict[str, float]] = {}
+    for name, rounds, columns in _rounds_of(results):
+        with_erlen = [each for each in rounds if "erlen" in each]
+        for column in columns:
+            # In a second that others have, nobody may be answered.
+            theirs = [
+                each["erlen"] / each[column] if each[column] else math.inf
+                for each in with_erlen
+                if column in each
+            ]
+            if theirs:
+                ratios.setdefault(name, {})[column] = median(theirs)
     return ratios
 
 
-def _rounds_of(results: Mapping[str, Any]) -> dict[str, dict[str, list[float]]]:
-    rates = dict(results.get("served", {}))
-    if results.get("echoes"):
-        rates["socket"] = results["echoes"]
-    return rates
+def _rounds_of(results: Mapping[str, Any]) -> list[tuple[str, list[dict[str, float]], list[str]]]:
+    """Return what was measured over a server: for each workload its rounds, and who was in them."""
+    rows = {**results.get("served", {}), **results.get("echoes", {})}
+    return [
+        (name, rounds, list(dict.fromkeys(c for each in rounds for c in each)))
+        for name, rounds in rows.items()
+    ]
 
 
 def summary(results: Mapping[str, Any]) -> str:

@@ -105,7 +105,12 @@ RESULTS = {
     "in process": {
         "json": {n: {"min": t, "median": 9.0} for n, t in [("erlen", 4.0), ("falcon", 3.0)]}
     },
-    "served": {"json": {"erlen": [90.0, 100.0], "falcon": [45.0, 50.0], "raw": [180.0, 200.0]}},
+    "served": {
+        "json": [
+            {"erlen": 90.0, "falcon": 45.0, "raw": 180.0},
+            {"erlen": 100.0, "falcon": 50.0, "raw": 200.0},
+        ]
+    },
 }
 
 
@@ -115,16 +120,33 @@ def test_ratios_say_how_often_the_time_of_erlen_fits():
     assert tables.rates_of(RESULTS)["json"] == {"erlen": 100.0, "falcon": 50.0, "raw": 200.0}
 
 
-def test_over_a_server_a_lucky_round_counts_as_one_of_them():
-    rates = {"erlen": [100.0, 50.0, 90.0], "falcon": [50.0, 100.0, 60.0]}
+def rounds_of(**rates: list[float]) -> dict[str, Any]:
+    """Return the results of a bench of websockets, in which each had these rates."""
+    turns = zip(*rates.values(), strict=True)
+    return {"echoes": {"socket": [dict(zip(rates, turn, strict=True)) for turn in turns]}}
 
-    assert tables.served_ratios_of({"echoes": rates}) == {"socket": {"erlen": 1.0, "falcon": 1.5}}
+
+def test_over_a_server_a_lucky_round_counts_as_one_of_them():
+    results = rounds_of(erlen=[100.0, 50.0, 90.0], falcon=[50.0, 100.0, 60.0])
+
+    assert tables.served_ratios_of(results) == {"socket": {"erlen": 1.0, "falcon": 1.5}}
 
 
 def test_a_round_in_which_nobody_was_answered_does_no_harm():
-    rates = {"erlen": [100.0, 90.0, 80.0], "falcon": [0.0, 90.0, 40.0]}
+    results = rounds_of(erlen=[100.0, 90.0, 80.0], falcon=[0.0, 90.0, 40.0])
 
-    assert tables.served_ratios_of({"echoes": rates}) == {"socket": {"erlen": 1.0, "falcon": 2.0}}
+    assert tables.served_ratios_of(results) == {"socket": {"erlen": 1.0, "falcon": 2.0}}
+
+
+def test_a_peer_is_compared_in_the_rounds_that_it_had_with_erlen():
+    one, other = rounds_of(erlen=[100.0], raw=[200.0]), rounds_of(erlen=[30.0], falcon=[10.0])
+    alone = rounds_of(quart=[5.0])
+    rounds = [each["echoes"]["socket"][0] for each in (one, other, alone)]
+    results = {"echoes": {"socket": rounds}}
+
+    assert tables.served_ratios_of(results)["socket"] == {"erlen": 1.0, "raw": 0.5, "falcon": 3.0}
+    best = {"erlen": 100.0, "raw": 200.0, "falcon": 10.0, "quart": 5.0}
+    assert tables.rates_of(results)["socket"] == best
 
 
 def test_what_is_not_won_is_told_with_its_reason():
@@ -152,7 +174,7 @@ def run_of(erlen: float, falcon: float, **other: Any) -> dict[str, Any]:
         "load": 0.1,
         "how": {"command": "nox", "in process": "9 rounds", "served": "6 rounds", "requests": 9},
         "in process": {"json": times},
-        "served": {"json": {"erlen": [1e6 / erlen], "falcon": [1e6 / falcon]}},
+        "served": {"json": [{"erlen": 1e6 / erlen, "falcon": 1e6 / falcon}]},
         "slope": {"bytes per request": erlen, "kilobytes": [1, 2], "requests": 10},
     } | other
 
