@@ -65,9 +65,9 @@ def _how(hows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     commands = [f"{how['command']} --json {file}" for how, file in zip(hows, files, strict=True)]
     commands.append(f"nox -s bench -- --read {' '.join(files)}")
     rounds = {}
-    for part, several in (("in process", "the best of"), ("served", "in each of")):
+    for part, several in (("in process", ", the best of"), ("served", " in each of")):
         if said := [how[part] for how in hows if part in how]:
-            rounds[part] = said[0] + f", {several} {len(said)} runs" * (len(said) > 1)
+            rounds[part] = said[0] + f"{several} {len(said)} runs" * (len(said) > 1)
     return {**hows[0], **rounds, "command": "\n".join(commands)}
 
 

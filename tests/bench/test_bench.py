@@ -187,7 +187,7 @@ def test_of_several_runs_the_best_of_each_figure_counts():
     assert (whole["when"], whole["load"]) == ("2026-11-22", 0.1)
     assert whole["slope"]["bytes per request"] == 5.0  # of this the worst
     assert whole["how"]["in process"] == "9 rounds, the best of 2 runs"
-    assert whole["how"]["served"] == "6 rounds, in each of 2 runs"
+    assert whole["how"]["served"] == "6 rounds in each of 2 runs"
     assert tables.served_ratios_of(whole)["json"]["falcon"] == (9 / 4 + 8 / 5) / 2
     assert "--read run1.json run2.json" in whole["how"]["command"]
 
