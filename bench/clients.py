@@ -9,6 +9,8 @@ import socket
 import sys
 import time
 
+from bench.processes import processor_seconds
+
 TEXT = b"hello, websocket"
 MASK = b"mask"
 FRAME = b"\x81" + bytes([0x80 | len(TEXT)]) + MASK
@@ -43,19 +45,27 @@ def upgraded(port: int) -> socket.socket:
     return link
 
 
-def echoes(port: int, connections: int, seconds: float) -> float:
-    """Return the messages per second that come back to *connections* open at once."""
+def rate(count: int, seconds: float) -> float:
+    """Return how many of *count* there were in a second; none in no time at all."""
+    return count / seconds if seconds else 0.0
+
+
+def echoes(process: int, port: int, connections: int, seconds: float) -> float:
+    """Return how many messages come back to *connections* open at once, while the server works.
+
+    For each second that it had a processor; *process* is its number.
+    """
     links = {link.fileno(): link for link in (upgraded(port) for _ in range(connections))}
     poll = select.epoll()
     missing = dict.fromkeys(links, len(ECHO))
     for number, link in links.items():
         poll.register(number, select.EPOLLIN)
         link.sendall(FRAME)
-    count, started = 0, 0.0
+    count, before = 0, 0.0
     begin = time.perf_counter()
     while (now := time.perf_counter()) < begin + WARM_UP + seconds:
-        if not started and now > begin + WARM_UP:
-            count, started = 0, now
+        if not before and now > begin + WARM_UP:
+            count, before = 0, processor_seconds(process)
         for number, _ in poll.poll(1):
             link = links[number]
             missing[number] -= len(link.recv(4096))
@@ -63,7 +73,7 @@ def echoes(port: int, connections: int, seconds: float) -> float:
                 count += 1
                 missing[number] = len(ECHO)
                 link.send(FRAME)
-    return count / (time.perf_counter() - started)
+    return rate(count, processor_seconds(process) - before)
 
 
 def requests(port: int, count: int) -> None:
@@ -88,11 +98,11 @@ def sockets(port: int, count: int) -> list[socket.socket]:
 
 
 def main() -> None:
-    """Print the messages per second: ``python -m bench.clients PORT CONNECTIONS SECONDS CORES``."""
-    port, connections, seconds, cores = json.loads(sys.argv[1])
+    """Print the messages per second that come back; what is asked of :func:`echoes` is JSON."""
+    process, port, connections, seconds, cores = json.loads(sys.argv[1])
     if cores:
         os.sched_setaffinity(0, cores)
-    print(echoes(port, connections, seconds))
+    print(echoes(process, port, connections, seconds))
 
 
 if __name__ == "__main__":

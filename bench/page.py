@@ -100,16 +100,17 @@ SERVED = """\
 ## Over a server
 
 Requests as `wrk` counts them, with 32 connections (4 for uploads), server and client on cores of
-their own, in {rounds}. In a round all take their turns one after the other, so the ratios are
-those within a round, the median of them. Everyone is served by uvicorn, except Flask (gunicorn,
-one process with four threads) and Sanic (its own server); `erlen run` is Erlen served by its own
-command.
+their own, in {rounds}. A second is one in which the server had its core: by the clock, a machine
+that others use too withholds a part of most. In a round all take their turns one after the other,
+so the ratios are those within a round, the median of them. Everyone is served by uvicorn, except
+Flask (gunicorn, one process with four threads) and Sanic (its own server); `erlen run` is Erlen
+served by its own command.
 
 ![Ratios over a server](performance-served.svg)
 
 {ratios}
 
-Requests per second (messages, for websockets), of the best round:
+Requests per second of the server's core (messages, for websockets), of the best round:
 
 {rates}
 {spread}"""

@@ -1,4 +1,8 @@
-"""Requests per second over a real server, and what its process weighs. Linux only."""
+"""Requests per second over a real server, and what its process weighs. Linux only.
+
+Seconds are those in which the server had a processor. A machine that others use too withholds it
+for some part of most seconds by the clock, and that says nothing about a framework.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from pathlib import Path
 
 from bench import clients, peers
 from bench.calls import Answer, Wrong, headers_of, prepared
+from bench.processes import kilobytes, processor_seconds
 from bench.workloads import WORKLOADS, Workload
 
 CONNECTIONS = 32
@@ -46,7 +51,7 @@ COMMANDS = {
 
 Say = Callable[[str], None]
 Round = dict[str, float]
-"""Requests or messages per second of each column, measured one after the other."""
+"""Requests or messages per second of processor time of each column, one after the other."""
 
 
 def cores() -> tuple[set[int], set[int]]:
@@ -87,21 +92,6 @@ class Server:
         answer = Answer(response.status, given, response.read())
         link.close()
         return answer
-
-    def kilobytes(self) -> int:
-        """Return the memory of the process, or of the largest below it that does the work."""
-        numbers = [self.process.pid]
-        for number in numbers:
-            children = Path(f"/proc/{number}/task/{number}/children").read_text()
-            numbers += map(int, children.split())
-        return max(map(resident, numbers))
-
-
-def resident(number: int) -> int:
-    """Return the kilobytes of memory that a process has."""
-    status = Path(f"/proc/{number}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+)", status)
-    return int(found[1]) if found else 0
 
 
 @contextmanager
@@ -157,7 +147,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 def throughput(
     names: list[str], workloads: list[str], *, rounds: int, seconds: int, say: Say
 ) -> dict[str, list[Round]]:
-    """Return requests per second in each round, for each workload."""
+    """Return the requests per second of each round, for each workload."""
     if shutil.which("wrk") is None:
         say("wrk is not installed: nothing is measured over a server (Debian: apt install wrk)")
         return {}
@@ -199,7 +189,7 @@ def checked(server: Server, workload: Workload) -> Workload:
 
 
 def wrk(server: Server, workload: Workload, seconds: int) -> float:
-    """Return the requests per second that ``wrk`` counts.
+    """Let ``wrk`` ask for *seconds*; return the requests per second that the server worked.
 
     :raises SystemExit: if a connection fails or an answer has another status.
     """
@@ -218,6 +208,7 @@ def wrk(server: Server, workload: Workload, seconds: int) -> float:
             url += f"?{workload.query}"
         connections = 4 if len(workload.body) > 1_000_000 else CONNECTIONS
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout=10s"]
+        before = processor_seconds(server.process.pid)
         run = subprocess.run(
             [*command, "-s", str(script), url],
             preexec_fn=pinned(cores()[1]),
@@ -226,20 +217,21 @@ def wrk(server: Server, workload: Workload, seconds: int) -> float:
             timeout=seconds + 60,
             check=True,
         )
-    return rate_of(run.stdout, expect_errors=workload.status >= 400)
+        worked = processor_seconds(server.process.pid) - before
+    return clients.rate(answers_in(run.stdout, expect_errors=workload.status >= 400), worked)
 
 
-def rate_of(output: str, *, expect_errors: bool) -> float:
-    """Read the output of ``wrk``.
+def answers_in(output: str, *, expect_errors: bool) -> int:
+    """Read from the output of ``wrk`` how many requests were answered.
 
     :raises SystemExit: if a connection failed or an answer had another status.
     """
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    answers = re.search(r"(\d+) requests in", output)
     errors = re.search(r"Socket errors: .*", output)
     other = re.search(r"Non-2xx or 3xx responses: \d+", output)
-    if not rate or errors or bool(other) != expect_errors:
+    if not answers or errors or bool(other) != expect_errors:
         raise SystemExit(f"wrk was not answered as expected\n{output}")
-    return float(rate[1])
+    return int(answers[1])
 
 
 def echoes(names: list[str], *, rounds: int, seconds: int, say: Say) -> dict[str, list[Round]]:
@@ -252,7 +244,8 @@ def echoes(names: list[str], *, rounds: int, seconds: int, say: Say) -> dict[str
             say(f"served: websockets, round {turn + 1} of {rounds}")
             found.append({})
             for server in servers:
-                order = json.dumps([server.port, SOCKETS, seconds, sorted(cores()[1])])
+                process = server.process.pid
+                order = json.dumps([process, server.port, SOCKETS, seconds, sorted(cores()[1])])
                 output = subprocess.check_output(
                     [PYTHON, "-m", "bench.clients", order], timeout=seconds + 60
                 )
@@ -272,14 +265,14 @@ def weights(
             with serving(column, "plain") as server:
                 starts.append(server.start)
         with serving(column, "plain") as server:
-            weight: dict[str, float] = {"idle": server.kilobytes()}
+            weight: dict[str, float] = {"idle": kilobytes(server.process.pid)}
             clients.requests(server.port, requests)
-            weight["used"] = server.kilobytes()
+            weight["used"] = kilobytes(server.process.pid)
             if "socket" not in peers.lacks(column.split()[0]):
                 first = clients.sockets(server.port, 20)
-                before = server.kilobytes()
+                before = kilobytes(server.process.pid)
                 links = clients.sockets(server.port, IDLE_SOCKETS)
-                weight["socket"] = (server.kilobytes() - before) / IDLE_SOCKETS
+                weight["socket"] = (kilobytes(server.process.pid) - before) / IDLE_SOCKETS
                 for link in first + links:
                     link.close()
             starts.append(server.start)

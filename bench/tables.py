@@ -72,7 +72,7 @@ def ratios_of(figures: Figures) -> dict[str, dict[str, float]]:
 
 
 def rates_of(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Return the requests or messages per second over a server, of the best round."""
+    """Return the requests or messages per second of a server's core, of the best round."""
     return {
         name: {column: max(each[column] for each in rounds if column in each) for column in columns}
         for name, rounds, columns in _rounds_of(results)
@@ -126,7 +126,10 @@ def summary(results: Mapping[str, Any]) -> str:
         columns = columns_of(rates)
         ratios = served_ratios_of(results)
         parts += ["Over a server: time as a multiple of Erlen's", grid(ratios, columns)]
-        parts += ["Over a server: requests or messages per second", grid(rates, columns)]
+        parts += [
+            "Over a server: requests or messages per second of its core",
+            grid(rates, columns),
+        ]
         if runs := results.get("runs"):
             single = spread(runs["served"], columns)
             parts += ["Over a server: the ratios of the single runs", single]

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench import peers
 from bench.calls import Asgi, Caller, Wrong, Wsgi, prepared
-from bench.served import resident
+from bench.processes import kilobytes
 from bench.workloads import WORKLOADS, Workload
 
 BLOCK = 0.004
@@ -71,17 +71,17 @@ class Peer:
         """Serve *requests* of all kinds; return what the process weighs on the way."""
         for name in SLOPE:
             await self.check(name)
-        kilobytes: list[int] = []
+        readings: list[int] = []
         each = requests // READINGS // len(SLOPE)
         # The first round fills caches and pools and does not count.
         for _ in range(READINGS + 1):
             for name in SLOPE:
                 await self.apps[WORKLOADS[name].app].time(self.ready[name], each)
             gc.collect()
-            kilobytes.append(resident(os.getpid()))
-        xs = [each * len(SLOPE) * at for at in range(len(kilobytes))]
-        grows = statistics.linear_regression(xs, [count * 1024 for count in kilobytes]).slope
-        return {"requests": xs[-1], "kilobytes": kilobytes, "bytes per request": grows}
+            readings.append(kilobytes(os.getpid()))
+        xs = [each * len(SLOPE) * at for at in range(len(readings))]
+        grows = statistics.linear_regression(xs, [count * 1024 for count in readings]).slope
+        return {"requests": xs[-1], "kilobytes": readings, "bytes per request": grows}
 
 
 @asynccontextmanager

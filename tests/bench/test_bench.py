@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from bench import peers, runs, tables
+from bench import peers, processes, runs, tables
 from bench.calls import Answer, Asgi, Wrong, Wsgi, check, prepared
 from bench.plot import plot
-from bench.served import rate_of
+from bench.served import answers_in
 from bench.worker import lifespan
 from bench.workloads import WORKLOADS
 
@@ -89,16 +91,37 @@ def test_only_what_is_documented_may_differ():
 
 
 def test_a_server_that_answers_with_errors_is_not_a_fast_server():
-    good = "Requests/sec:  41592.10\n"
+    good = "  41592 requests in 1.01s, 5.31MB read\n"
 
-    assert rate_of(good, expect_errors=False) == 41592.1
+    assert answers_in(good, expect_errors=False) == 41592
     for bad in (
         good + "  Non-2xx or 3xx responses: 12\n",
         good + "  Socket errors: connect 0, read 3, write 0, timeout 0\n",
         "unable to connect",
     ):
         with pytest.raises(SystemExit, match="not answered as expected"):
-            rate_of(bad, expect_errors=False)
+            answers_in(bad, expect_errors=False)
+
+
+WORKS_IN_A_CHILD = r"""
+import subprocess, sys
+works = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True); input()"
+subprocess.run([sys.executable, "-c", works])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="servers are measured on Linux only")
+def test_what_a_server_works_is_what_its_processes_work():
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", WORKS_IN_A_CHILD]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:
+        assert server.stdout.readline() == "done\n"
+        worked = processes.processor_seconds(server.pid)
+        first, _ = processes.family(server.pid)
+        server.communicate("\n")
+
+    assert first == server.pid
+    assert worked > 0.29
 
 
 RESULTS = {
