@@ -100,11 +100,14 @@ SERVED = """\
 ## Over a server
 
 Requests as `wrk` counts them, with 32 connections (4 for uploads), server and client on cores of
-their own, in {rounds}. A second is one in which the server had its core: by the clock, a machine
-that others use too withholds a part of most. In a round all take their turns one after the other,
-so the ratios are those within a round, the median of them. Everyone is served by uvicorn, except
-Flask (gunicorn, one process with four threads) and Sanic (its own server); `erlen run` is Erlen
-served by its own command.
+their own. A second is one in which the server had its core: by the clock, a machine that others
+use too withholds a part of most. All take their turns one after the other, in {rounds};
+the ratios are those within a round, the median of them. Everyone is served by uvicorn, except Flask
+(gunicorn, one process with four threads) and Sanic (its own server); `erlen run` is Erlen served by
+its own command.
+
+Ratios are smaller here than in process, since the server's own work is in them. And what `raw`
+leaves out costs more here than there: between two requests other code has run.
 
 ![Ratios over a server](performance-served.svg)
 
