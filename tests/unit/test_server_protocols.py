@@ -275,6 +275,16 @@ def headed(*headers, status=200, body=b"hello"):
     return answering(("start", start), ("body", {"body": body}))
 
 
+START = ("start", {"status": 200, "headers": []})
+
+
+def streamed(*pieces, status=200, headers=()):
+    """Make an app that answers with these pieces, and then an empty one."""
+    start = {"status": status, "headers": list(headers)}
+    going_on = [("body", {"body": piece, "more_body": True}) for piece in pieces]
+    return answering(("start", start), *going_on, ("body", {}))
+
+
 async def once(scope, receive, send):
     """Answer with headers that can be read once."""
     headers = iter([(b"x-tea", b"green")])
@@ -319,6 +329,22 @@ KEPT = {
     ),
     "an empty last piece": answering(
         HEAD, ("body", {"body": b"hello", "more_body": True}), ("body", {"body": b""})
+    ),
+    "a stream": streamed(b"he", b"llo"),
+    "a stream with a piece that is empty": streamed(b"he", b"", b"llo"),
+    "a stream of other bytes": streamed(bytearray(b"he"), memoryview(b"llo")),
+    "a stream with a piece that is text": streamed(b"he", "llo"),
+    "a stream with a piece that is None": streamed(b"he", None),
+    "a stream of many lines": streamed(b"0123456789" * 10, b"\r\n"),
+    "a stream whose end says something": answering(
+        START, ("body", {"body": b"he", "more_body": True}), ("body", {"body": b"llo"})
+    ),
+    "a stream that goes on when it is over": answering(
+        START, ("body", {"more_body": False}), ("body", {"body": b"hello", "more_body": True})
+    ),
+    "a stream where there is nothing to send": streamed(b"hello", status=204),
+    "a stream in pieces of its own": streamed(
+        b"2\r\nhe\r\n", headers=[(b"transfer-encoding", b"chunked")]
     ),
     "too short": headed(FIVE, body=b"hell"),
     "too long": headed(FIVE, body=b"hello!"),
@@ -478,6 +504,21 @@ async def test_a_usual_answer_needs_no_step_of_uvicorns(access_log, monkeypatch,
 
     assert answer == b"HTTP/1.1 200 OK\r\nx-tea: green\r\ncontent-length: 5\r\n\r\nhello"
     assert len(logged(caplog)) == access_log
+
+
+async def test_what_a_stream_goes_on_with_needs_no_step_of_uvicorns(monkeypatch):
+    theirs, by_uvicorn = RequestResponseCycle.send, []
+
+    async def noted(self, message):
+        by_uvicorn.append(message.get("body"))
+        await theirs(self, message)
+
+    monkeypatch.setattr(RequestResponseCycle, "send", noted)
+    async with served(with_httptools.HttpProtocol, KEPT["a stream"]) as port:
+        answer = await answer_of(port, request())
+
+    assert answer.endswith(b"\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n")
+    assert by_uvicorn == [None, None]  # its head and its end
 
 
 async def telling(scope, receive, send):

@@ -34,7 +34,8 @@ class Exchange(RequestResponseCycle):
     """A request and its response, of which the usual is sent in fewer steps.
 
     PERF: that is a response of a known length on a connection that goes on, with all of its
-    body in one message. uvicorn sends everything else, and refuses what is wrong.
+    body in one message; and what a stream goes on with. uvicorn sends everything else, and
+    refuses what is wrong.
     """
 
     async def send(self, message: Any) -> None:
@@ -58,18 +59,20 @@ class Exchange(RequestResponseCycle):
                 return self.transport.write(text)
         elif (
             kind == "http.response.body"
-            and self.chunked_encoding is False
             and not self.response_complete
-            and not message.get("more_body", False)
             and self.scope["method"] != "HEAD"
-            and len(body := message.get("body", b"")) == self.expected_content_length
         ):
-            self.transport.write(body)
-            self.response_complete = True
-            self.message_event.set()
-            if not self.keep_alive:
-                self.transport.close()
-            return self.on_response()
+            body = message.get("body", b"")
+            if message.get("more_body", False):
+                if body and self.chunked_encoding:
+                    return self.transport.write(b"".join((b"%x\r\n" % len(body), body, b"\r\n")))
+            elif self.chunked_encoding is False and len(body) == self.expected_content_length:
+                self.transport.write(body)
+                self.response_complete = True
+                self.message_event.set()
+                if not self.keep_alive:
+                    self.transport.close()
+                return self.on_response()
         await super().send(message)
 
     def _log(self, status: int) -> None:
