@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -60,6 +61,7 @@ async def served(
     state=None,
     default_headers=(),
     access_log=False,
+    ws=protocols.connect_websocket,
     **options,
 ):
     """Serve *app* with protocols of this *kind*; gives the port."""
@@ -77,7 +79,7 @@ async def served(
         patience=1.0,
         lifespan="off",
         http=kind,
-        ws=protocols.connect_websocket,
+        ws=ws,
         log_config=None,
         timeout_keep_alive=keep_alive,
         **options,
@@ -736,6 +738,178 @@ async def test_a_connection_becomes_a_websocket(kind):
         async with connect(f"ws://127.0.0.1:{port}/") as websocket:
             await websocket.send("hello")
             assert await websocket.recv() == "hello"
+
+
+HANDSHAKE = request(
+    "GET / HTTP/1.1",
+    "connection: upgrade",
+    "upgrade: websocket",
+    "sec-websocket-version: 13",
+    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+    last=False,
+)
+
+
+def frame(opcode, payload=b"", *, fin=True):
+    """Make a frame of a client, with a mask that changes nothing (RFC 6455, 5.2)."""
+    return bytes([fin << 7 | opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+BYE = frame(CLOSE, b"\x03\xe8bye")
+HEARD = {
+    "a text": frame(TEXT, "grüner Tee".encode()) + BYE,
+    "bytes": frame(BINARY, b"\x00\xff") + BYE,
+    "an empty text": frame(TEXT) + BYE,
+    "many at once": frame(TEXT, b"one") + frame(BINARY, b"two") + frame(TEXT, b"three") + BYE,
+    "a text in pieces": frame(TEXT, b"gre", fin=False) + frame(0, b"en") + BYE,
+    "bytes in pieces": frame(BINARY, b"gre", fin=False) + frame(0, b"en") + BYE,
+    "a ping between pieces": frame(TEXT, b"gre", fin=False) + frame(PING) + frame(0, b"en") + BYE,
+    "a ping between texts": frame(TEXT, b"one") + frame(PING, b"?") + frame(TEXT, b"two") + BYE,
+    "a pong that nobody asked for": frame(PONG, b"!") + frame(TEXT, b"one") + BYE,
+    "a text that is none": frame(TEXT, b"\xff") + BYE,
+    "an opcode that is none": frame(TEXT, b"one") + frame(5) + BYE,
+    "no mask": frame(TEXT, b"one") + b"\x81\x02hi",
+    "a piece of nothing": frame(0, b"en") + BYE,
+    "an end without a word": frame(CLOSE),
+}
+
+
+async def after_handshake(port, sent):
+    """Ask for a websocket, send *sent* when there is an answer, and return all that comes."""
+    async with asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HANDSHAKE)
+        answer = b""
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            answer = await reader.readuntil(b"\r\n\r\n")
+            writer.write(sent)
+            await writer.drain()
+            while data := await reader.read(65536):
+                answer += data
+        writer.close()
+        return answer
+
+
+async def heard_by(ws, sent):
+    """What an app hears of what a client has sent, and what that client gets."""
+    heard = []
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        while not heard or heard[-1]["type"] != "websocket.disconnect":
+            heard.append(await receive())
+            with suppress(OSError, RuntimeError):
+                await send({"type": "websocket.send", "text": repr(heard[-1])})
+
+    async with served(with_httptools.HttpProtocol, app, ws=ws) as port:
+        answer = await after_handshake(port, sent)
+        await until(lambda: heard and heard[-1]["type"] == "websocket.disconnect")
+    return answer, heard
+
+
+@pytest.mark.parametrize("sent", HEARD.values(), ids=HEARD)
+async def test_what_a_websocket_hears_is_what_it_hears_from_uvicorn(sent):
+    theirs = await heard_by(WebSocketsSansIOProtocol, sent)
+    ours = await heard_by(protocols.connect_websocket, sent)
+
+    assert ours == theirs
+    assert len(ours[1]) >= 1
+
+
+def say(**message):
+    return {"type": "websocket.send", **message}
+
+
+OVER = {"type": "websocket.close", "code": 1001, "reason": "over"}
+SAID = {
+    "a text": [say(text="grüner Tee")],
+    "bytes": [say(bytes=b"\x00\xff")],
+    "bytes that can change": [say(bytes=bytearray(b"ab")), say(bytes=memoryview(b"cd"))],
+    "a long text": [say(text="tea " * 20_000)],
+    "an empty text": [say(text="")],
+    "no bytes at all, and a text": [say(bytes=b""), say(bytes=b"", text="text")],
+    "both": [say(text="text", bytes=b"bytes")],
+    "neither": [say(), say(text=None, bytes=None)],
+    "a text that is none": [say(text=b"bytes")],
+    "bytes that are none": [say(bytes="text")],
+    "a text that cannot be encoded": [say(text="\udcff"), say(text="but this")],
+    "no type": [{"text": "hello"}],
+    "an unknown type": [{"type": "websocket.shout", "text": "hello"}],
+    "a second handshake": [{"type": "websocket.accept"}, say(text="hello")],
+    "an end, and more": [OVER, say(text="hello"), OVER],
+    "a response when it is open": [{"type": "websocket.http.response.start", "status": 200}],
+}
+
+
+async def said_by(ws, messages, *, accepts=True, leaves=False):
+    """What a client gets of what an app sends, and what the app is told of that."""
+    told = []
+
+    async def app(scope, receive, send):
+        await receive()
+        if accepts:
+            await send({"type": "websocket.accept"})
+        if leaves:
+            await receive()
+        for message in messages:
+            try:
+                await send(message)
+            except Exception as error:
+                told.append((type(error), str(error)))
+        told.append("all")
+
+    async with served(with_httptools.HttpProtocol, app, ws=ws) as port:
+        answer = await after_handshake(port, frame(CLOSE))
+        await until(lambda: "all" in told)
+    return answer, told
+
+
+@pytest.mark.parametrize("how", [{}, {"accepts": False}, {"leaves": True}])
+@pytest.mark.parametrize("messages", SAID.values(), ids=SAID)
+async def test_what_a_websocket_says_is_what_it_says_by_uvicorn(messages, how):
+    theirs = await said_by(WebSocketsSansIOProtocol, messages, **how)
+    ours = await said_by(protocols.connect_websocket, messages, **how)
+
+    assert ours == theirs
+
+
+async def test_a_message_on_an_open_websocket_needs_no_step_of_uvicorns(monkeypatch):
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        monkeypatch.setattr(WebSocketsSansIOProtocol, "send", None)
+        monkeypatch.setattr(WebSocketsSansIOProtocol, "handle_events", None)
+        heard = [await receive(), await receive()]
+        await send(say(text=heard[0]["text"]))
+        await send(say(bytes=heard[1]["bytes"]))
+
+    sent = frame(TEXT, b"one") + frame(BINARY, b"two")
+    async with served(with_httptools.HttpProtocol, app) as port:
+        answer = await after_handshake(port, sent)
+
+    assert answer.endswith(b"\r\n\r\n\x81\x03one\x82\x03two")
+
+
+@pytest.mark.parametrize("ws", [WebSocketsSansIOProtocol, protocols.connect_websocket])
+async def test_a_websocket_that_does_not_read_holds_the_app_back(ws):
+    sent = 0
+
+    async def app(scope, receive, send):
+        nonlocal sent
+        await receive()
+        await send({"type": "websocket.accept"})
+        for _ in range(400):
+            await send(say(bytes=bytes(65_536)))
+            sent += 1
+
+    async with served(with_httptools.HttpProtocol, app, ws=ws) as port:
+        before, size = await read_late(port, HANDSHAKE, lambda: sent)
+
+    assert before < 400
+    assert sent == 400
+    assert size > 400 * 65_536
 
 
 async def deny(send, *, complete=True):
