@@ -754,8 +754,10 @@ async def test_a_background_task_that_fails_is_logged_once_and_torn_down(kind, c
 async def test_a_background_task_outlives_its_client_and_is_waited_for():
     app = Erlen("background")
     log: list[str] = []
+    client_has_left = asyncio.Event()
 
     async def work() -> None:
+        await client_has_left.wait()
         await asyncio.sleep(0.02)
         gc.collect()
         log.append("done")
@@ -769,6 +771,7 @@ async def test_a_background_task_outlives_its_client_and_is_waited_for():
     async with app.serving():
         await Exchange(app, leaves_after=1).run()
         assert log == []
+        client_has_left.set()
 
     assert log == ["done"]
     assert app.tasks.running == set()
