@@ -37,4 +37,5 @@ def announced(headers: Sequence[tuple[bytes, bytes]]) -> Announced:
         kind, sent = found.get(b"content-type"), found.get(b"content-length")
     length = int(sent) if sent and sent.isdigit() and len(sent) <= 18 else None
     has_body = length or sent not in (None, b"0") or b"transfer-encoding" in found
-    return (*_KINDS[kind], length, bool(has_body))
+    text, media_type = _KINDS[kind]
+    return text, media_type, length, bool(has_body)

@@ -288,7 +288,7 @@ class Connection:
             limit = self.limits.max_query_items
             try:
                 query = self.scope.get("query_string", b"")
-                self._args = parse_query(query, max_items=limit)
+                self._args = parse_query(query, limit)
             except TooManyItems as error:
                 raise BadRequest(f"The query is too long: {error} (MAX_QUERY_ITEMS).") from error
         return self._args
@@ -302,7 +302,7 @@ class Connection:
                 if name in COOKIE_NAMES:
                     lines.append(value)
             try:
-                self._cookies = parse_cookies(lines, max_items=self.limits.max_cookies)
+                self._cookies = parse_cookies(lines, self.limits.max_cookies)
             except TooManyItems as error:
                 raise RequestHeaderFieldsTooLarge(f"{error} (MAX_COOKIES).") from error
         return self._cookies

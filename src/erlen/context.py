@@ -124,7 +124,7 @@ class AppGlobals:
 
 @shares(
     *("app", "scope", "kind", "receive", "send", "route", "handler", "params", "error"),
-    *("connection", "closed", "inline", "untidy", "loop", "loop_thread", "task", "stage"),
+    *("connection", "closed", "inline", "untidy", "loop_thread", "task", "stage"),
     *("opened", "globals", "sending", "unchanged", "_begun", "torn_down", "unhandled", "raised"),
     *("threads", "admitted", "owner", "owner_thread"),
 )
@@ -194,10 +194,15 @@ class Context(Generic[AppT]):
     inline: bool = False
     untidy: bool = False
     """Whether something happened that has to be seen to when the view has returned."""
-    loop: AbstractEventLoop | None
-    """The loop that serves this, or the one where it was made, if any."""
+    made_on: AbstractEventLoop | None = None
+    """The loop where it was made, if any, of one that nothing serves."""
     loop_thread: int | None
     """The thread of :attr:`loop`, if code that runs there is on the loop."""
+
+    @property
+    def loop(self) -> AbstractEventLoop | None:
+        """The loop that serves this, or the one where it was made, if any."""
+        return self.made_on if self.task is None else self.task.get_loop()
 
     @property
     def on_its_loop(self) -> bool:
@@ -438,7 +443,7 @@ class Context(Generic[AppT]):
         """Note that *response* is begun; from now on it ends when the client leaves."""
         self.stage, self.sending, self.unchanged = "body", response, bytes
         flights = self.app.in_flight
-        if flights.loop is not self.loop:
+        if self.task is None or self.task.get_loop() is not flights.loop:
             flights = self.app.in_flight_here()
         self._begun = flights.streams
         self._begun.add(self)
@@ -547,8 +552,8 @@ def context_of(
     context.kind = scope["type"]
     context.receive = receive
     context.send = send
-    context.loop = running_loop()
-    context.loop_thread = None if context.loop is None else get_ident()
+    context.made_on = running_loop()
+    context.loop_thread = None if context.made_on is None else get_ident()
     return context
 
 

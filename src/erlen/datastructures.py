@@ -352,7 +352,7 @@ def pairs_of(items: Any) -> Iterable[tuple[Any, Any]]:
     return cast("Iterable[tuple[Any, Any]]", items)
 
 
-def parse_query(query: bytes, *, max_items: int | None) -> ImmutableMultiDict[str, str]:
+def parse_query(query: bytes, max_items: int | None) -> ImmutableMultiDict[str, str]:
     """Parse the query of a URL, or a urlencoded form, in linear time.
 
     Items are separated by ``&`` alone; ``+`` is a space, blank values are kept, and bytes that

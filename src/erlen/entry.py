@@ -6,7 +6,7 @@ given: a bound method there would keep the app alive for ever.
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, CancelledError
+from asyncio import CancelledError
 from collections.abc import Awaitable
 from contextlib import suppress
 from threading import get_ident
@@ -32,7 +32,7 @@ from .forwarding import forward
 from .hosts import HOST_NAMES, same_origin
 from .lifespan import run_lifespan
 from .logs import printable
-from .matching import SOCKET
+from .matching import SOCKET, Key
 from .pipeline import Handler, Pipelines, Straight
 from .proxies import current
 from .results import Foreign
@@ -99,7 +99,6 @@ async def serve(
     scope: Scope,
     receive: Receive,
     send: Send,
-    *,
     inside: bool = False,
     guarded: bool = True,
 ) -> None:
@@ -117,7 +116,11 @@ async def serve(
         scope["app"] = app
     try:
         kind = scope["type"]
-        if kind != "http" and kind != "websocket":
+        if kind == "http":
+            key = scope["method"]
+        elif kind == "websocket":
+            key = SOCKET
+        else:
             return await _serve_other(app, kind, scope, receive, send)
         if not app.frozen:
             app.begin()
@@ -130,7 +133,7 @@ async def serve(
             if not flights.admit():
                 return await _refuse(app, scope, receive, send)
             task = current_task(flights.loop)
-        context = _matched(app, kind, scope, receive, send, flights.loop, thread)
+        context = _matched(app, kind, key, scope, receive, send, thread)
         context.task = task
         if flights.latest is not None:  # it waits for something
             flights.active.add(flights.latest)
@@ -167,7 +170,7 @@ async def serve(
                 else:
                     context.stage = None
                     headers, body = laid_out
-                    if scope["method"] == "HEAD":
+                    if key == "HEAD":
                         body = b""
                     try:
                         start = {"type": "http.response.start", "status": 200, "headers": headers}
@@ -190,13 +193,12 @@ async def serve(
             if context.is_drained:
                 await _say_goodbye(context)
         finally:
-            if flights.latest is context:
-                flights.latest, over = None, True
-            else:
-                over = flights.settle(context)
             if keep is not None:
+                flights.settle(context)
                 keep(context)
-            elif over:
+            elif flights.latest is context:
+                flights.latest, context.closed = None, True
+            elif flights.settle(context):
                 context.closed = True
             try:
                 reset_current(token)
@@ -213,10 +215,10 @@ async def serve(
 def _matched(
     app: Any,
     kind: str,
+    key: Key,
     scope: Scope,
     receive: Receive,
     send: Send,
-    loop: AbstractEventLoop,
     thread: int,
 ) -> Context[Any]:
     """Return the context of *scope*, with the handler of what its path and its host lead to."""
@@ -230,10 +232,11 @@ def _matched(
     if index is None or scope.get("root_path"):
         route, params, failure = router.resolve(scope)
     else:  # PERF: without a call for a static path, as most are: 0.1 us (bench plaintext)
-        path, key = scope["path"], scope["method"] if kind == "http" else SOCKET
+        path = scope["path"]
         known = index.static.get(path, _NO_METHODS).get(key)
         if known is not None:
-            route, params, failure = known[0], known[1].copy(), None
+            route, defaults = known
+            params, failure = defaults.copy(), None
         else:
             route, params, failure = router.search(index, scope, path, key)
     error: HTTPException | None = None
@@ -246,7 +249,7 @@ def _matched(
                 error = app.look_at_host(headers)
                 break
             host = value
-    if kind == "websocket" and error is None:
+    if key is SOCKET and error is None:
         error = _look_at_origin(app, scope)
     if error is not None:
         route, params, failure = None, {}, error
@@ -276,7 +279,6 @@ def _matched(
     context.error = failure
     context.connection = None
     context.closed = context.inline = context.untidy = False
-    context.loop = loop
     context.loop_thread = thread
     return context
 

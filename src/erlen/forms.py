@@ -168,7 +168,7 @@ class _Urlencoded(FormParser):
         self._body += chunk
 
     def finish(self) -> Form:
-        return Form(parse_query(bytes(self._body), max_items=None), NO_FILES)
+        return Form(parse_query(bytes(self._body), None), NO_FILES)
 
 
 def urlencoded_fields(sent: bytes, limits: FormLimits) -> ImmutableMultiDict[str, str]:
@@ -180,7 +180,7 @@ def urlencoded_fields(sent: bytes, limits: FormLimits) -> ImmutableMultiDict[str
     if most is not None and len(sent) > most:
         raise FormTooLarge("max_memory", limit=most, size=len(sent))
     try:
-        return parse_query(sent, max_items=limits.max_parts)
+        return parse_query(sent, limits.max_parts)
     except TooManyItems as error:
         raise FormTooLarge("max_parts", limit=error.limit, size=error.count) from None
 

@@ -235,7 +235,7 @@ def _served(app: Any) -> Generator[None]:
         try:
             with app.app_context() as context:
                 # What awaits in def code runs on the loop that start-up ran on.
-                context.loop = loop
+                context.made_on = loop
                 yield
         finally:
             loop.call_soon_threadsafe(stop.set)

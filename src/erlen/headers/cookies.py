@@ -29,7 +29,7 @@ _SAMESITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
 
 
 def parse_cookies(
-    values: Iterable[str | bytes], *, max_items: int | None = 200
+    values: Iterable[str | bytes], max_items: int | None = 200
 ) -> ImmutableMultiDict[str, str]:
     """Parse the values of all ``Cookie`` headers, in linear time and without ever failing.
 
