@@ -14,7 +14,8 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from threading import Thread
+from functools import partial
+from threading import Lock, Thread
 from typing import Any
 
 from anyio import to_thread as anyio_threads
@@ -101,6 +102,33 @@ def in_executor(function: Callable[[], Any]) -> Awaitable[Any]:
     return asyncio.get_running_loop().run_in_executor(None, copy_context().run, function)
 
 
+class OwnThread:
+    """A thread for one client: as little as one can do to make its calls, one after another."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.turn = Lock()
+        self.turn.acquire()
+        self.call: Callable[[], Any] | None = None
+        self.done: asyncio.Future[Any]
+        Thread(target=self._work, daemon=True).start()
+
+    def run(self, call: Callable[[], Any]) -> Awaitable[Any]:
+        """Make *call*; to await what it returns."""
+        self.call, self.done = call, self.loop.create_future()
+        self.turn.release()
+        return self.done
+
+    def end(self) -> None:
+        """Let the thread end."""
+        self.call = None
+        self.turn.release()
+
+    def _work(self) -> None:
+        while self.turn.acquire() and self.call is not None:
+            self.loop.call_soon_threadsafe(self.done.set_result, self.call())
+
+
 async def in_turn(call: Case, times: int = SERIAL) -> None:
     """Make *times* calls, one after the other."""
     for _ in range(times):
@@ -154,8 +182,10 @@ async def compare(calls: dict[str, Call]) -> dict[str, float]:
 async def block(calls: dict[str, Call]) -> dict[str, float]:
     """Compare with what 32 clients that each make 40 calls of 5 ms cannot fall below.
 
-    Bare threads that call nothing else say what of it is the machine's.
+    Bare threads that call nothing else say what of it is the machine's, and threads that each
+    serve one client alone what it costs at least to hand a call over and its outcome back.
     """
+    own = [OwnThread() for _ in range(CONCURRENT)]
 
     def clients(call: Call) -> Case:
         return lambda: at_once(lambda: in_turn(lambda: call(nap), CALLS))
@@ -171,9 +201,14 @@ async def block(calls: dict[str, Call]) -> dict[str, float]:
         for thread in threads:
             thread.join()
 
-    cases: dict[str, Case] = {"bare threads": bare}
+    async def handed_over() -> None:
+        await asyncio.gather(*[in_turn(partial(thread.run, nap), CALLS) for thread in own])
+
+    cases: dict[str, Case] = {"bare threads": bare, "a thread each": handed_over}
     cases |= {name: clients(call) for name, call in calls.items()}
     best = await best_of(cases, 4 * SECONDS)  # each takes a fifth of a second
+    for thread in own:
+        thread.end()
     best = {"ideal": CALLS * NAP * 1e6, **best}
     show(f"{CONCURRENT} clients with {CALLS} calls of 5 ms each", best, CALLS, "ideal")
     return {"blocking": best["pool"] / best["ideal"]}

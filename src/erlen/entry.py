@@ -109,6 +109,7 @@ async def serve(
 
     PERF: Starlette's own call, which leads to the middleware, is one more coroutine for each
     request. It is left out where there is none, unless somebody put an instrument in its place.
+    No argument has to be named: Python would look its default up by its name for each call.
     """
     if not inside:
         if app.middleware_stack is not entrance or Starlette.__call__ is not _STARLETTE:
