@@ -40,7 +40,8 @@ handlers, and is the floor rather than a rival. `-` means that a framework has n
 ## In process
 
 The framework alone, without a server: its ASGI callable (Flask's WSGI callable) is awaited with
-prepared requests. Each framework has a process of its own; they take turns, {in_process}.
+prepared requests, which the garbage collector is not shown, since a server does not keep them. Each
+framework has a process of its own; they take turns, {in_process}.
 
 ![Ratios in process](performance-in-process.svg)
 

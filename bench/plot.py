@@ -28,7 +28,14 @@ Ratios = Mapping[str, Mapping[str, float]]
 
 
 def plot(ratios: Ratios, peers: list[str], title: str) -> str:
-    """Return an SVG with all *ratios*; 1 is a line from top to bottom."""
+    """Return an SVG with all *ratios*; 1 is a line from top to bottom.
+
+    Where nobody was answered in most rounds there is no ratio, and no dot.
+    """
+    ratios = {
+        name: {peer: value for peer, value in row.items() if 0 < value < math.inf}
+        for name, row in ratios.items()
+    }
     values = [value for row in ratios.values() for value in row.values()] + [1.0]
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     height = TOP + ROW * len(ratios) + 40

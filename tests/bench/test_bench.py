@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -88,6 +90,18 @@ def test_only_what_is_documented_may_differ():
     check(json, ends, peers.peer("erlen").DIFFERENT)
     with pytest.raises(Wrong):
         check(json, ends)
+
+
+async def test_the_garbage_collector_is_not_shown_the_requests_that_wait():
+    shown = []
+
+    async def app(scope, receive, send):
+        shown.append(any(one is scope for one in gc.get_objects()))
+
+    await Asgi(app).time(WORKLOADS["json"], 2)
+
+    assert shown == [False, False]
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_server_that_answers_with_errors_is_not_a_fast_server():
@@ -184,6 +198,15 @@ def test_the_drawing_has_a_dot_for_every_ratio():
 
     titles = [e.text for e in ElementTree.fromstring(drawing).iter() if e.tag.endswith("title")]
     assert titles == ["Ratios", "erlen: 1.00", "falcon: 0.75", "flask: 20.00"]
+
+
+def test_a_peer_that_mostly_answered_nobody_has_no_dot():
+    ratios = {"JSON": {"erlen": 1.0, "falcon": math.inf, "flask": 0.0}}
+
+    drawing = plot(ratios, ["erlen"], "Ratios")
+
+    titles = [e.text for e in ElementTree.fromstring(drawing).iter() if e.tag.endswith("title")]
+    assert titles == ["Ratios", "erlen: 1.00"]
 
 
 def run_of(erlen: float, falcon: float, **other: Any) -> dict[str, Any]:
