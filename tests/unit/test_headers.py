@@ -292,6 +292,18 @@ def test_set_appends_what_is_new():
     assert headers.raw == [(b"a", b"1"), (b"b", b"2")]
 
 
+def test_a_name_that_is_set_for_every_response_has_the_value_of_each():
+    sent = []
+
+    for value in ["one", "one", "two", "one", 1, "one", b"two", "é", "one" * 100]:
+        headers = Headers([("x-a", "0"), ("x-b", "0")])
+        headers["X-Often"] = headers["x-a"] = value
+        sent.append(headers.raw)
+
+    values = [b"one", b"one", b"two", b"one", b"1", b"one", b"two", b"\xe9", b"one" * 100]
+    assert sent == [[(b"x-a", v), (b"x-b", b"0"), (b"x-often", v)] for v in values]
+
+
 def test_setlist_replaces_all():
     headers = Headers([("a", "1"), ("b", "2"), ("a", "3")])
 
