@@ -225,6 +225,7 @@ def _direct(
     results, convert = app.results, flow.convert
     plain = {} if convert is None else results.plain()
     kind = results.response_class
+    make = results.response
     sent_here = kind if kind.__call__ is Response.__call__ else None
 
     async def direct(
@@ -257,7 +258,7 @@ def _direct(
                     if lay_out is not None:
                         laid_out = lay_out(value)
                         if after or context.untidy:  # somebody looks at the response
-                            response = results.response(laid_out)
+                            response = make(laid_out)
                     else:
                         response = (convert or context.app.make_response)(value)
                         if response.stream is not None and not response.head_first:
@@ -299,9 +300,9 @@ def _direct(
             elif (
                 response.__class__ is sent_here
                 and response.stream is response.background is response.callbacks is None
-                and response.status_code not in BODILESS
+                and ((status := response.status_code) == 200 or status not in BODILESS)
             ):
-                status, headers, body = response.status_code, response.raw_headers, response.body
+                headers, body = response.raw_headers, response.body
             elif early and response.streams_to(scope):
                 return await send_stream(context, response, scope, send, early)
             else:

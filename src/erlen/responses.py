@@ -115,6 +115,10 @@ def _cache_control(
     return parse_cache_control_header(text, changed)
 
 
+# PERF: a method that is looked up in what another module gave is made anew for each call.
+_new: Callable[[type[Headers]], Headers] = Headers.__new__
+
+
 def _content_range(text: str | None, changed: Callable[[ContentRange], None]) -> ContentRange:
     found = parse_content_range_header(text, changed)
     return ContentRange(on_update=changed) if found is None else found
@@ -122,7 +126,7 @@ def _content_range(text: str | None, changed: Callable[[ContentRange], None]) ->
 
 @shares(
     *("status_code", "raw_headers", "body", "stream", "background", "callbacks"),
-    *("head_first", "direct_passthrough", "_live_headers", "_reason"),
+    *("head_first", "direct_passthrough", "live_headers", "_reason"),
 )
 @lacks(RESPONSE)
 class Response(StarletteResponse):
@@ -152,7 +156,8 @@ class Response(StarletteResponse):
 
     # Defaults on the class: most responses never set them.
     _reason: str | None = None
-    _live_headers: Headers | None = None
+    live_headers: Headers | None = None
+    """What :attr:`headers` shows, once something has asked for it."""
     _max_cookie_size: int | None = None
 
     def __init__(
@@ -449,10 +454,10 @@ class Response(StarletteResponse):
     @property
     def headers(self) -> Headers:  # type: ignore[override]
         """The headers, live: what is set here is sent."""
-        headers = self._live_headers
+        headers = self.live_headers
         if headers is None:
             # PERF: what Headers.over does; most after hooks set a header.
-            headers = self._live_headers = Headers.__new__(Headers)
+            headers = self.live_headers = _new(Headers)
             headers.raw = self.raw_headers
         return headers
 

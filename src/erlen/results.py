@@ -114,6 +114,7 @@ class Results:
         response.raw_headers, response.body = laid_out
         # PERF: what is read of every response; a default on the class takes five times longer.
         response.stream = response.background = response.callbacks = None
+        response.live_headers = None
         return response
 
     def convert(self, value: Any) -> Response:
