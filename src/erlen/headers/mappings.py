@@ -18,7 +18,6 @@ Items: TypeAlias = "HeadersView | Mapping[str, Any] | Iterable[tuple[str, Any]]"
 """What headers are made from; lists, tuples and sets in a mapping are several values."""
 
 _MOST_NAMES = 512
-_SHORT = 128
 _FEW = 32
 
 
@@ -34,8 +33,6 @@ class _Wire(dict[str, bytes]):
 
 _WIRE = _Wire()
 _NAMES: dict[str, bytes] = {}
-_LAST: dict[str, tuple[str, tuple[bytes, bytes]]] = {}
-"""The value that each of these names was given last, and the two as they stand in a message."""
 
 
 def _checked_name(name: str) -> bytes:
@@ -257,10 +254,12 @@ class Headers(HeadersView):
         return self
 
     def __setitem__(self, name: str, value: object) -> None:
-        # PERF: apps set the same few headers again and again, most of them to the same constant.
-        last = _LAST.get(name)
-        header = last[1] if last is not None and last[0] is value else _header(name, value)
-        key = header[0]
+        # PERF: apps set the same few headers again and again, and most values are plain.
+        key = _NAMES.get(name) or _checked_name(name)
+        if isinstance(value, str) and value.isascii() and value.isprintable():
+            header = key, value.strip(" ").encode()
+        else:
+            header = key, encode_header_value(name, value)
         for taken, _ in self.raw:
             if taken == key:
                 break
@@ -370,14 +369,6 @@ def _encode(name: str, value: object, params: Mapping[str, object]) -> tuple[byt
         options = {key.replace("_", "-"): option for key, option in params.items()}
         value = dump_options_header(str(value), options)
     return _NAMES.get(name) or _checked_name(name), encode_header_value(name, value)
-
-
-def _header(name: str, value: object) -> tuple[bytes, bytes]:
-    """Return a header as it stands in a message; one that is short and plain is remembered."""
-    header = _encode(name, value, _NO_PARAMS)
-    if type(value) is str and len(value) <= _SHORT and name in _NAMES:
-        _LAST[name] = value, header
-    return header
 
 
 def _pairs(items: Items, more: Mapping[str, object]) -> list[tuple[str, object]]:
