@@ -24,6 +24,8 @@ BLOCK = 0.004
 SLOPE = ["plaintext", "args", "echo", "form", "template", "def", "session", "hooks"]
 SLOPE += ["notfound", "error"]
 READINGS = 10
+TOGETHER = 50
+"""Requests that wait for their turn while memory is watched: they are memory of the bench."""
 
 
 class Peer:
@@ -72,14 +74,15 @@ class Peer:
         for name in SLOPE:
             await self.check(name)
         readings: list[int] = []
-        each = requests // READINGS // len(SLOPE)
+        turns = requests // READINGS // len(SLOPE) // TOGETHER
         # The first round fills caches and pools and does not count.
         for _ in range(READINGS + 1):
             for name in SLOPE:
-                await self.apps[WORKLOADS[name].app].time(self.ready[name], each)
+                for _ in range(turns):
+                    await self.apps[WORKLOADS[name].app].time(self.ready[name], TOGETHER)
             gc.collect()
             readings.append(kilobytes(os.getpid()))
-        xs = [each * len(SLOPE) * at for at in range(len(readings))]
+        xs = [turns * TOGETHER * len(SLOPE) * at for at in range(len(readings))]
         grows = statistics.linear_regression(xs, [count * 1024 for count in readings]).slope
         return {"requests": xs[-1], "kilobytes": readings, "bytes per request": grows}
 
