@@ -283,7 +283,9 @@ def weights(
 def imports(names: list[str], *, rounds: int) -> dict[str, float]:
     """Return the seconds that importing each framework takes in a fresh Python."""
     # Timed in there: a Python that was started from here also has to begin and to end.
-    lines = "import time; begin = time.perf_counter(); import {}; print(time.perf_counter() - begin)"
+    lines = (
+        "import time; begin = time.perf_counter(); import {}; print(time.perf_counter() - begin)"
+    )
     least = dict.fromkeys(names, float("inf"))
     for _ in range(rounds):
         for name in names:

@@ -6,17 +6,18 @@ import gc
 import math
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from bench import peers, processes, runs, tables
+from bench import peers, processes, runs, served, tables, worker
 from bench.calls import Answer, Asgi, Wrong, Wsgi, check, prepared
 from bench.plot import plot
 from bench.served import answers_in
-from bench.worker import lifespan
+from bench.worker import Peer, lifespan
 from bench.workloads import WORKLOADS
 
 PLAIN = {n: w for n, w in WORKLOADS.items() if w.app in {"plain", "hooked", "with_session"}}
@@ -102,6 +103,34 @@ async def test_the_garbage_collector_is_not_shown_the_requests_that_wait():
 
     assert shown == [False, False]
     assert gc.get_freeze_count() == 0
+
+
+async def test_the_memory_of_an_app_that_keeps_what_it_is_asked_grows(monkeypatch):
+    kept: list[bytes] = []
+
+    class Keeping(Asgi):
+        async def time(self, workload, number):
+            kept.extend(bytes(4000) for _ in range(number))
+            return await super().time(workload, number)
+
+    monkeypatch.setattr(worker, "Asgi", Keeping)
+
+    async with AsyncExitStack() as stack:
+        found = await Peer("erlen", stack).slope(5000)
+
+    assert found["requests"] == 5000
+    assert found["bytes per request"] > 1000  # some of it was free before
+
+
+def test_an_import_takes_as_long_as_its_module_does(monkeypatch, tmp_path):
+    (tmp_path / "slow_framework.py").write_text("import time; time.sleep(0.2)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setitem(peers.PEERS, "slow", "slow_framework")
+
+    took = served.imports(["raw", "slow"], rounds=1)
+
+    assert took["slow"] >= 0.2
+    assert took["raw"] > 0
 
 
 def test_a_server_that_answers_with_errors_is_not_a_fast_server():
