@@ -119,7 +119,10 @@ def how(effort: Effort, rounds: int | None, parts: list[str]) -> dict[str, Any]:
     }
     if "process" in parts:
         turns = rounds or effort.rounds
-        said["in process"] = f"{turns} rounds of {effort.seconds * 1000:g} ms for each workload"
+        said["in process"] = (
+            f"{turns} rounds of {effort.seconds * 1000:g} ms for each workload, with a new process"
+            f" after every {inprocess.ROUNDS_OF_ONE}"
+        )
     if "served" in parts or "echoes" in parts:
         turns = rounds or effort.served_rounds
         number = "one round" if turns == 1 else f"{turns} rounds"

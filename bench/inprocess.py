@@ -7,7 +7,8 @@ import select
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import IO, Any
 
 from bench import peers
@@ -16,8 +17,14 @@ from bench.workloads import WORKLOADS
 PATIENCE = 400
 """Seconds that a worker may take for one order."""
 
+ROUNDS_OF_ONE = 3
+"""Rounds for which a process is kept: how its memory happens to lie counts in all of them."""
+
 Results = dict[str, dict[str, dict[str, float]]]
 """For each workload and peer: the shortest and the median time, in microseconds."""
+
+Times = dict[tuple[str, str], list[float]]
+"""The microseconds of a request, block by block, by workload and peer."""
 
 
 class Worker:
@@ -63,46 +70,58 @@ def pipes_of(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
 
 
 def measure(
-    names: Iterable[str],
-    workloads: Iterable[str],
+    names: Sequence[str],
+    workloads: Sequence[str],
     *,
     rounds: int,
     seconds: float,
     say: Callable[[str], None],
 ) -> Results:
     """Check all answers, then measure them *rounds* times for *seconds*, peer after peer."""
-    workers = [Worker(name) for name in names]
-    try:
-        cells = checked(workers, list(workloads), say)
-        times: dict[tuple[str, str], list[float]] = {}
-        for turn in range(rounds):
-            say(f"in process: round {turn + 1} of {rounds}")
-            for workload, able in cells.items():
-                shift = turn % len(able) if able else 0
-                for worker in able[shift:] + able[:shift]:
-                    answer = worker.order("time", workload, seconds)
-                    refuse({f"{worker.name}: {workload}": answer})
-                    times.setdefault((workload, worker.name), []).extend(answer["us"])
-    finally:
-        for worker in workers:
-            worker.stop()
-    results: Results = {workload: {} for workload in cells}
+    times: Times = {}
+    for first in range(0, rounds, ROUNDS_OF_ONE):
+        with working(names) as workers:
+            cells = checked(workers, workloads, say)
+            for turn in range(first, min(first + ROUNDS_OF_ONE, rounds)):
+                say(f"in process: round {turn + 1} of {rounds}")
+                measure_round(turn, cells, seconds, times)
+    results: Results = {workload: {} for workload in workloads}
     for (workload, name), us in times.items():
         results[workload][name] = {"min": min(us), "median": statistics.median(us)}
     return results
 
 
+def measure_round(
+    turn: int, cells: Mapping[str, list[Worker]], seconds: float, times: Times
+) -> None:
+    """Measure all workloads once, each round with another peer first."""
+    for workload, able in cells.items():
+        shift = turn % len(able) if able else 0
+        for worker in able[shift:] + able[:shift]:
+            answer = worker.order("time", workload, seconds)
+            refuse({f"{worker.name}: {workload}": answer})
+            times.setdefault((workload, worker.name), []).extend(answer["us"])
+
+
 def slope(name: str, requests: int) -> dict[str, Any]:
     """Return how the memory of a peer's app grows while it serves, reading by reading."""
-    worker = Worker(name)
-    try:
+    with working([name]) as [worker]:
         return worker.order("slope", requests)
+
+
+@contextmanager
+def working(names: Iterable[str]) -> Iterator[list[Worker]]:
+    """Start a worker for each peer, and stop them in the end."""
+    workers = [Worker(name) for name in names]
+    try:
+        yield workers
     finally:
-        worker.stop()
+        for worker in workers:
+            worker.stop()
 
 
 def checked(
-    workers: list[Worker], workloads: list[str], say: Callable[[str], None]
+    workers: list[Worker], workloads: Iterable[str], say: Callable[[str], None]
 ) -> dict[str, list[Worker]]:
     """Return who takes part in each workload, having compared all answers."""
     cells: dict[str, list[Worker]] = {name: [] for name in workloads}
