@@ -283,13 +283,13 @@ def weights(
 def imports(names: list[str], *, rounds: int) -> dict[str, float]:
     """Return the seconds that importing each framework takes in a fresh Python."""
     # Timed in there: a Python that was started from here also has to begin and to end.
-    lines = (
+    timed = (
         "import time; begin = time.perf_counter(); import {}; print(time.perf_counter() - begin)"
     )
     least = dict.fromkeys(names, float("inf"))
     for _ in range(rounds):
         for name in names:
-            code = lines.format(peers.PEERS[name] or "asyncio")
+            code = timed.format(peers.PEERS[name] or "asyncio")
             took = subprocess.run([PYTHON, "-c", code], check=True, stdout=subprocess.PIPE).stdout
             least[name] = min(least[name], float(took))
     return least

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import peers, processes, runs, served, tables, worker
+from bench import inprocess, peers, processes, runs, served, tables, worker
 from bench.calls import Answer, Asgi, Wrong, Wsgi, check, prepared
 from bench.plot import plot
 from bench.served import answers_in
@@ -122,15 +122,27 @@ async def test_the_memory_of_an_app_that_keeps_what_it_is_asked_grows(monkeypatc
     assert found["bytes per request"] > 1000  # some of it was free before
 
 
-def test_an_import_takes_as_long_as_its_module_does(monkeypatch, tmp_path):
-    (tmp_path / "slow_framework.py").write_text("import time; time.sleep(0.2)")
+def test_an_import_is_timed_by_the_clock_of_the_python_that_imports(monkeypatch, tmp_path):
+    late = "import time; clock = time.perf_counter; time.perf_counter = lambda: clock() + 1000"
+    (tmp_path / "late_framework.py").write_text(late)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setitem(peers.PEERS, "slow", "slow_framework")
+    monkeypatch.setitem(peers.PEERS, "late", "late_framework")
 
-    took = served.imports(["raw", "slow"], rounds=1)
+    took = served.imports(["raw", "late"], rounds=1)
 
-    assert took["slow"] >= 0.2
-    assert took["raw"] > 0
+    assert took["late"] > 1000
+    assert 0 < took["raw"] < 1000
+
+
+def test_a_peer_gets_a_new_process_after_some_rounds():
+    said: list[str] = []
+    rounds = inprocess.ROUNDS_OF_ONE + 1
+
+    times = inprocess.measure(["raw"], ["plaintext"], rounds=rounds, seconds=0.001, say=said.append)
+
+    assert said.count("in process: checking the answers of raw") == 2  # each new one is
+    assert said[-1] == f"in process: round {rounds} of {rounds}"
+    assert 0 < times["plaintext"]["raw"]["min"] <= times["plaintext"]["raw"]["median"]
 
 
 def test_a_server_that_answers_with_errors_is_not_a_fast_server():
