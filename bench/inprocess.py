@@ -54,12 +54,14 @@ class Worker:
 
     def stop(self) -> None:
         """Let the process end."""
-        pipes_of(self.process)[0].close()
+        stdin, stdout = pipes_of(self.process)
+        stdin.close()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        stdout.close()
 
 
 def pipes_of(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
