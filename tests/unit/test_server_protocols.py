@@ -7,6 +7,7 @@ import gc
 import logging
 import re
 import socket
+import sys
 import weakref
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -1026,6 +1027,127 @@ async def test_requests_are_counted_and_a_connection_that_is_closed_is_forgotten
         connection = weakref.ref(*state.connections)
         writer.close()
         await until(is_gone)
+
+
+@pytest.mark.parametrize("kind", ALL)
+async def test_who_waits_for_a_body_hears_of_each_piece_once(kind):
+    heard = []
+
+    async def app(scope, receive, send):
+        while not heard or heard[-1]["more_body"]:
+            heard.append(await receive())
+        await sized(b"a")(scope, receive, send)
+
+    async with served(kind, app) as port, asyncio.timeout(PATIENCE):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("POST / HTTP/1.1", "content-length: 3"))
+        for count, piece in enumerate((b"x", b"y", b"z")):
+            await asyncio.sleep(0.05)
+            writer.write(piece)
+            await until(lambda count=count: len(heard) > count)
+        writer.close()
+    assert [message["body"] for message in heard] == [b"x", b"y", b"z"]
+
+
+@pytest.mark.parametrize("kind", ALL)
+async def test_all_who_wait_for_a_body_hear_of_it(kind):
+    async def app(scope, receive, send):
+        heard = await asyncio.gather(receive(), receive())
+        await sized(b"".join(message["body"] for message in heard))(scope, receive, send)
+
+    async with served(kind, app) as port:
+        late = request("POST / HTTP/1.1", "content-length: 3"), b"", b"xyz"
+        assert (await answer_of(port, *late)).endswith(b"\r\n\r\nxyz")
+
+
+@pytest.mark.parametrize("kind", ALL)
+async def test_a_request_is_a_task_of_the_server_until_its_app_is_done(kind):
+    state, go_on = ServerState(), asyncio.Event()
+    seen = []
+
+    async def app(scope, receive, send):
+        await sized(b"a")(scope, receive, send)
+        seen.append(len(state.tasks))
+        await go_on.wait()
+
+    async with served(kind, app, state=state) as port:
+        assert (await answer_of(port, request())).endswith(b"a")
+        assert len(state.tasks) == 1
+        go_on.set()
+        await until(lambda: not state.tasks)
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("kind", ALL)
+async def test_a_task_that_is_cancelled_before_it_begins_does_not_stay(kind):
+    state, loop = ServerState(), asyncio.get_running_loop()
+    begun, cancelled = [], []
+
+    async def app(scope, receive, send):
+        begun.append(scope)
+
+    def cancelling(loop, coroutine, **options):
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        if "run" in getattr(coroutine, "__name__", ""):
+            task.cancel()
+            cancelled.append(task)
+        return task
+
+    async with served(kind, app, state=state) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        loop.set_task_factory(cancelling)
+        try:
+            writer.write(request())
+            await until(lambda: cancelled and cancelled[0].done())
+        finally:
+            loop.set_task_factory(None)
+            writer.close()
+        await until(lambda: not state.tasks)
+    assert not begun
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks begin at once from Python 3.12 on")
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_task_that_begins_at_once_does_not_stay(waits, kind):
+    state, loop = ServerState(), asyncio.get_running_loop()
+
+    async def app(scope, receive, send):
+        if waits:
+            await asyncio.sleep(0.01)
+        await sized(b"a")(scope, receive, send)
+
+    async with served(kind, app, state=state) as port:
+        loop.set_task_factory(asyncio.eager_task_factory)
+        try:
+            assert (await answer_of(port, request(last=False), request())).endswith(b"a")
+        finally:
+            loop.set_task_factory(None)
+        await until(lambda: not state.tasks)
+    assert state.total_requests == 2
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("apart", [False, True])
+async def test_requests_of_one_connection_share_variables_unless_they_are_kept_apart(apart, kind):
+    asked = ContextVar("asked", default=0)
+    seen, both_sent = [], asyncio.Event()
+
+    async def app(scope, receive, send):
+        seen.append(asked.get())
+        asked.set(len(seen))
+        await both_sent.wait()
+        await sized(b"a")(scope, receive, send)
+
+    async with served(kind, app, reset_contextvars=apart) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(last=False) + request())
+        await until(lambda: seen)
+        both_sent.set()
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.read()).count(b"HTTP/1.1 200") == 2
+        writer.close()
+    assert seen == [0, 0 if apart else 1]
 
 
 # -- time and size of a head -------------------------------------------------------------------

@@ -17,40 +17,48 @@ class OneWrite:
     nobody waits for it: an app that has to think about its first piece says so by waiting.
     """
 
-    __slots__ = ("_head", "_heads", "_loop", "_started", "_transport")
+    __slots__ = ("_loop", "_others", "_started", "_transport", "head")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._heads = _heads.setdefault(loop, _Heads())
-        self._head: bytes | None = None
+        self._others = _of_loops.setdefault(loop, _Begun())
+        self.head: bytes | None = None
+        """What waits for the body."""
         self._started = False
 
+    def begin(self, head: bytes) -> None:
+        """Keep the *head* of a response for its body, until the event loop turns."""
+        self._started, self.head = True, head
+        # PERF: one call of the loop for all that began; most wait no more by then.
+        others = self._others
+        if not others:
+            self._loop.call_soon(others.flush)
+        others.append(self)
+
     def write(self, data: bytes) -> None:
-        """Write what is not the head of a response, together with that if it still waits."""
-        head = self._head
+        """Write what follows a head, together with that if it still waits; else begin with it."""
+        head = self.head
         if head is not None:
-            self._head = None
+            self.head = None
             # Not writelines(): before CPython's gh-127655, asyncio of 3.12 and 3.13 does not hold
             # back who writes with it. A copy of 1 MB takes 0.05 ms (timeit).
             self._transport.write(head + data)
         elif self._started or data.startswith(b"HTTP/1.1 100 "):
             self._transport.write(data)
         else:
-            self._started = True
-            self._head = data
-            self._heads.add(self, self._loop)
+            self.begin(data)
 
     def flush(self) -> None:
         """Write the head, if it still waits."""
-        head = self._head
+        head = self.head
         if head is not None:
-            self._head = None
+            self.head = None
             self._transport.write(head)
 
     def finish(self) -> None:
         """Be ready for the head of the next response: this one is complete."""
-        if self._head is not None:
+        if self.head is not None:
             self.flush()
         self._started = False
 
@@ -64,26 +72,16 @@ class OneWrite:
         return self._transport.is_closing()
 
 
-class _Heads:
-    """The responses of one event loop whose heads wait."""
+class _Begun(list[OneWrite]):
+    """The responses that began since their event loop turned."""
 
-    __slots__ = ("_waiting",)
-
-    def __init__(self) -> None:
-        self._waiting: list[OneWrite] = []
-
-    def add(self, response: OneWrite, loop: asyncio.AbstractEventLoop) -> None:
-        """Write the head of *response* when *loop* turns, if it still waits then."""
-        # PERF: one call of the loop for all that wait; most wait no more by then.
-        if not self._waiting:
-            loop.call_soon(self._flush)
-        self._waiting.append(response)
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for response in waiting:
-            response.flush()
+    def flush(self) -> None:
+        """Write the heads that still wait."""
+        begun = self.copy()
+        self.clear()
+        for response in begun:
+            if response.head is not None:
+                response.flush()
 
 
-_heads: WeakKeyDictionary[Any, _Heads] = WeakKeyDictionary()
-"""By event loop."""
+_of_loops: WeakKeyDictionary[Any, _Begun] = WeakKeyDictionary()

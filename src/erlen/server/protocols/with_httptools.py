@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextvars import Context as Variables
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
-from httptools import parse_url
+from httptools import HttpParserError, HttpParserUpgrade, parse_url
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
@@ -20,6 +20,7 @@ from .waiting import Waiting, watch_over
 
 __all__ = ["HttpProtocol"]
 
+_INVALID = "Invalid HTTP request received."
 _TOO_LARGE = b"Request Header Fields Too Large"
 _REFUSAL = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -30,6 +31,35 @@ _REFUSAL = (
 )
 
 
+class Arrival:
+    """An event of asyncio that is made when somebody waits for it: most requests have no body."""
+
+    __slots__ = ("_event", "_is_set")
+
+    def __init__(self) -> None:
+        self._event: asyncio.Event | None = None
+        self._is_set = False
+
+    def set(self) -> None:
+        """Wake who waits, and let who comes pass."""
+        self._is_set = True
+        if self._event is not None:
+            self._event.set()
+
+    def clear(self) -> None:
+        """Let wait who comes."""
+        self._is_set = False
+        if self._event is not None:
+            self._event.clear()
+
+    async def wait(self) -> None:
+        """Wait until it is set."""
+        if not self._is_set:
+            if self._event is None:
+                self._event = asyncio.Event()
+            await self._event.wait()
+
+
 class Exchange(RequestResponseCycle):
     """A request and its response, of which the usual is sent in fewer steps.
 
@@ -37,6 +67,16 @@ class Exchange(RequestResponseCycle):
     body in one message; and what a stream goes on with. uvicorn sends everything else, and
     refuses what is wrong.
     """
+
+    transport: OneWrite  # type: ignore[assignment]
+    task: asyncio.Task[None] | None = None
+
+    async def run(self, app: Any, tasks: set[Any]) -> None:
+        """Serve this as uvicorn does, and leave the *tasks* of the server when it is over."""
+        try:
+            await self.run_asgi(app)
+        finally:
+            tasks.discard(self.task)
 
     async def send(self, message: Any) -> None:
         """Send *message*, as uvicorn would."""
@@ -56,7 +96,7 @@ class Exchange(RequestResponseCycle):
                 text, self.expected_content_length = head
                 if self.access_log:
                     self._log(message["status"])
-                return self.transport.write(text)
+                return self.transport.begin(text)
         elif (
             kind == "http.response.body"
             and not self.response_complete
@@ -100,7 +140,7 @@ class HttpProtocol(HttpToolsProtocol):
     cycle: Any  # None before the first request, whatever uvicorn declares
     parser: Any
     waiting: Waiting
-    _responses: OneWrite
+    _responses: Any
     _alarm: asyncio.TimerHandle | None
     """Rings when the connection is to be closed, unless requests came in the meantime."""
     _alarm_of: float
@@ -122,6 +162,9 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         super().connection_lost(exc)
+        task = self.cycle and self.cycle.task
+        if task is not None and task.done():  # it may have been cancelled before it began
+            self.tasks.discard(task)
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -129,7 +172,17 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what came."""
         self._unseen += len(data)
-        HttpToolsProtocol.data_received(self, data)
+        self.timeout_keep_alive_task = None
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            self.logger.warning(_INVALID)
+            self.send_400_response(_INVALID)
+        except HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._unsupported_upgrade_warning()
         if self._unseen > self.config.max_head_size:
             self._refuse_head()
 
@@ -162,17 +215,18 @@ class HttpProtocol(HttpToolsProtocol):
         ):
             app = service_unavailable
             self.logger.warning("Exceeded concurrency limit.")
+        arrival: Any = Arrival()
         # PERF: by their places, because a class that is called with names has a dictionary made
         # of them, 0.5 us (timeit).
         self.cycle = Exchange(
             self.scope,
-            cast(asyncio.Transport, self._responses),
+            self._responses,
             self.flow,
             self.logger,
             self.access_logger,
             self.access_log,
             self.server_state.default_headers,
-            asyncio.Event(),
+            arrival,
             self.expect_100_continue,
             keep_alive,
             self.on_response_complete,
@@ -182,6 +236,14 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, app))
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        variables = Variables() if self.config.reset_contextvars else None
+        # PERF: uvicorn has each task tell that it is done, in one more call of the loop.
+        task = self.loop.create_task(cycle.run(app, self.tasks), context=variables)
+        cycle.task = task
+        if not task.done():  # as it is where the loop runs new tasks at once
+            self.tasks.add(task)
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
@@ -194,8 +256,9 @@ class HttpProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self._unset_keepalive_if_required()
-        self.flow.resume_reading()
+        self.timeout_keep_alive_task = None
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
