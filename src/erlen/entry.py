@@ -223,14 +223,18 @@ def _matched(
     thread: int,
 ) -> Context[Any]:
     """Return the context of *scope*, with the handler of what its path and its host lead to."""
-    headers: Any = scope.get("headers")
-    if app.hops is not None or "app_root_path" in scope or headers.__class__ is not list:
-        headers = _prepare(app, scope)
+    headers: Any
+    try:
+        headers, root_path = scope["headers"], scope["root_path"]
+    except KeyError:  # which a server may leave out
+        headers = root_path = None
+    if root_path or headers.__class__ is not list or app.hops is not None:
+        headers, root_path = _prepare(app, scope)
     router = app.router
     route: Any
     params: dict[str, Any]
     index = router.routes.arranged
-    if index is None or scope.get("root_path"):
+    if index is None or root_path:
         route, params, failure = router.resolve(scope)
     else:  # PERF: without a call for a static path, as most are: 0.1 us (bench plaintext)
         path = scope["path"]
@@ -294,17 +298,18 @@ async def unguarded(scope: Scope, receive: Receive, send: Send) -> None:
     await serve(scope["app"], scope, receive, send, inside=True, guarded=False)
 
 
-def _prepare(app: Any, scope: Scope) -> list[tuple[bytes, bytes]]:
-    """Make of an unusual *scope* a usual one; return its headers."""
+def _prepare(app: Any, scope: Scope) -> tuple[list[tuple[bytes, bytes]], str]:
+    """Make of an unusual *scope* a usual one; return its headers and its root path."""
     if app.hops is not None:
         forward(scope, app.hops)
+    root_path: str = scope.get("root_path", "")
     if "app_root_path" in scope:
         # Somebody mounted this app; what is mounted here in turn builds its URLs from here.
-        scope["app_root_path"] = scope.get("root_path", "")
+        scope["app_root_path"] = root_path
     if type(scope.get("headers")) is not list:
         # Any iterable will do, and it is read again.
         scope["headers"] = list(scope.get("headers") or ())
-    return cast("list[tuple[bytes, bytes]]", scope["headers"])
+    return scope["headers"], root_path
 
 
 async def _serve_other(app: Any, kind: str, scope: Scope, receive: Receive, send: Send) -> None:
