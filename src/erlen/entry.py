@@ -309,7 +309,7 @@ def _prepare(app: Any, scope: Scope) -> tuple[list[tuple[bytes, bytes]], str]:
     if type(scope.get("headers")) is not list:
         # Any iterable will do, and it is read again.
         scope["headers"] = list(scope.get("headers") or ())
-    return scope["headers"], root_path
+    return cast("list[tuple[bytes, bytes]]", scope["headers"]), root_path
 
 
 async def _serve_other(app: Any, kind: str, scope: Scope, receive: Receive, send: Send) -> None:
