@@ -1009,6 +1009,23 @@ async def test_a_connection_keeps_nothing_of_its_first_request(kind):
         assert seen[0]() is None
 
 
+async def test_an_idle_connection_keeps_nothing_that_its_last_request_set():
+    asked = ContextVar("asked")
+    seen = []
+
+    class Kept: ...
+
+    async def app(scope, receive, send):
+        kept = Kept()
+        seen.append(weakref.ref(kept))
+        asked.set(kept)
+        await sized(b"a")(scope, receive, send)
+
+    async with connected(with_httptools.HttpProtocol, app, reset_contextvars=True) as (ask, _):
+        await ask(b"a")
+        await until(lambda: seen[0]() is None)
+
+
 @pytest.mark.parametrize("kind", ALL)
 async def test_requests_are_counted_and_a_connection_that_is_closed_is_forgotten(kind):
     state = ServerState()

@@ -77,6 +77,7 @@ class Exchange(RequestResponseCycle):
             await self.run_asgi(app)
         finally:
             tasks.discard(self.task)
+            self.task = None  # the connection keeps this, and would keep the variables of the task
 
     async def send(self, message: Any) -> None:
         """Send *message*, as uvicorn would."""
@@ -163,7 +164,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Forget the connection."""
         super().connection_lost(exc)
         task = self.cycle and self.cycle.task
-        if task is not None and task.done():  # it may have been cancelled before it began
+        if task is not None and task.done():  # it was cancelled before it began
             self.tasks.discard(task)
         if self._alarm is not None:
             self._alarm.cancel()
@@ -241,8 +242,8 @@ class HttpProtocol(HttpToolsProtocol):
         variables = Variables() if self.config.reset_contextvars else None
         # PERF: uvicorn has each task tell that it is done, in one more call of the loop.
         task = self.loop.create_task(cycle.run(app, self.tasks), context=variables)
-        cycle.task = task
         if not task.done():  # as it is where the loop runs new tasks at once
+            cycle.task = task
             self.tasks.add(task)
 
     def on_body(self, body: bytes) -> None:
