@@ -1021,7 +1021,8 @@ async def test_an_idle_connection_keeps_nothing_that_its_last_request_set():
         asked.set(kept)
         await sized(b"a")(scope, receive, send)
 
-    async with connected(with_httptools.HttpProtocol, app, reset_contextvars=True) as (ask, _):
+    options = {"keep_alive": 60, "reset_contextvars": True}
+    async with connected(with_httptools.HttpProtocol, app, **options) as (ask, _):
         await ask(b"a")
         await until(lambda: seen[0]() is None)
 
