@@ -986,10 +986,9 @@ async def test_a_connection_is_not_idle_while_it_is_answered(kind):
         assert await reader.read() == b""
 
 
-@pytest.mark.parametrize("kind", OURS)
-async def test_a_connection_keeps_nothing_of_its_first_request(kind):
+def setting_a_variable(seen):
+    """Return an app that sets a variable for each request, and notes the value weakly."""
     asked = ContextVar("asked")
-    seen = []
 
     class Kept: ...
 
@@ -999,7 +998,13 @@ async def test_a_connection_keeps_nothing_of_its_first_request(kind):
         asked.set(kept)
         await sized(b"a")(scope, receive, send)
 
-    async with connected(kind, app, keep_alive=1.0) as (ask, _):
+    return app
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_a_connection_keeps_nothing_of_its_first_request(kind):
+    seen = []
+    async with connected(kind, setting_a_variable(seen), keep_alive=1.0) as (ask, _):
         for _ in range(40):
             await ask(b"a")
             await asyncio.sleep(0.05)
@@ -1010,19 +1015,9 @@ async def test_a_connection_keeps_nothing_of_its_first_request(kind):
 
 
 async def test_an_idle_connection_keeps_nothing_that_its_last_request_set():
-    asked = ContextVar("asked")
-    seen = []
-
-    class Kept: ...
-
-    async def app(scope, receive, send):
-        kept = Kept()
-        seen.append(weakref.ref(kept))
-        asked.set(kept)
-        await sized(b"a")(scope, receive, send)
-
+    seen, kind = [], with_httptools.HttpProtocol
     options = {"keep_alive": 60, "reset_contextvars": True}
-    async with connected(with_httptools.HttpProtocol, app, **options) as (ask, _):
+    async with connected(kind, setting_a_variable(seen), **options) as (ask, _):
         await ask(b"a")
         await until(lambda: seen[0]() is None)
 

@@ -141,7 +141,7 @@ class HttpProtocol(HttpToolsProtocol):
     cycle: Any  # None before the first request, whatever uvicorn declares
     parser: Any
     waiting: Waiting
-    _responses: Any
+    _responses: Any  # OneWrite, which does for a transport all that uvicorn asks of one here
     _alarm: asyncio.TimerHandle | None
     """Rings when the connection is to be closed, unless requests came in the meantime."""
     _alarm_of: float
