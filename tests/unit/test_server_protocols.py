@@ -590,6 +590,22 @@ async def test_nothing_more_is_read_while_a_request_waits_for_the_one_before(kin
     assert answer.count(b"hello") == 2
 
 
+@pytest.mark.parametrize("kind", ALL)
+async def test_more_is_read_when_requests_that_waited_are_answered(kind):
+    async def app(scope, receive, send):
+        await asyncio.sleep(0.01)
+        await sized(b"a")(scope, receive, send)
+
+    async with served(kind, app) as port, asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(last=False) * 2)
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\na")
+        writer.write(request())
+        assert (await reader.read()).endswith(b"\r\n\r\na")
+        writer.close()
+
+
 @pytest.mark.parametrize("parser", PAIRS)
 async def test_the_access_log_is_uvicorns(parser, caplog):
     caplog.set_level(logging.INFO, "uvicorn.access")
