@@ -20,7 +20,7 @@ from bench import inprocess, page, peers, runs, served, tables
 from bench.workloads import WORKLOADS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Effort:
     """How long everything is measured."""
 
@@ -28,6 +28,8 @@ class Effort:
     seconds: float
     served_rounds: int
     served_seconds: int
+    imports: int
+    """How often each framework is imported in a fresh Python."""
     starts: int
     """How often each server is started besides the time when it is weighed."""
     weighed: int
@@ -45,8 +47,30 @@ ALL = tuple(WORKLOADS)
 FEWER = tuple(name for name in ALL if not name.startswith("routes5000"))
 SERVED = (*(name for name in ALL if not name.startswith("routes")), "routes500_dynamic")
 EFFORTS = {
-    "quick": Effort(2, 0.02, 1, 1, 0, 5_000, 40_000, FEWER, ("plaintext", "json", "args")),
-    "full": Effort(9, 0.15, 6, 1, 5, 20_000, 200_000, ALL, SERVED),
+    "quick": Effort(
+        rounds=2,
+        seconds=0.02,
+        served_rounds=1,
+        served_seconds=1,
+        imports=3,
+        starts=0,
+        weighed=5_000,
+        requests=40_000,
+        process=FEWER,
+        served=("plaintext", "json", "args"),
+    ),
+    "full": Effort(
+        rounds=9,
+        seconds=0.15,
+        served_rounds=6,
+        served_seconds=1,
+        imports=20,
+        starts=5,
+        weighed=20_000,
+        requests=200_000,
+        process=ALL,
+        served=SERVED,
+    ),
 }
 PARTS = ["process", "served", "echoes", "weights", "slope"]
 PACKAGES = [*peers.PEERS, "uvicorn", "uvloop", "httptools", "websockets", "gunicorn"]
@@ -101,7 +125,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     if "echoes" in parts:
         results["echoes"] = served.echoes(names, seconds=effort.served_seconds, **over)
     if "weights" in parts:
-        results["imports"] = served.imports(names, rounds=effort.starts + 2)
+        results["imports"] = served.imports(names, rounds=effort.imports)
         results["weights"] = served.weights(
             names, rounds=effort.starts, requests=effort.weighed, say=say
         )

@@ -122,9 +122,9 @@ Requests per second of the server's core (messages, for websockets), of the best
 WEIGHTS = """\
 ## Start and memory
 
-Seconds that the import takes in a fresh Python; seconds from the command to the first answer;
-the memory of the server before and after {requests:,} requests; and what an idle websocket adds
-to it.
+Seconds that the import takes in a fresh Python, and seconds from the command to the first answer,
+the least of several; the memory of the server before and after {requests:,} requests; and what an
+idle websocket adds to it.
 
 {table}
 
