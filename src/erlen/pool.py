@@ -126,10 +126,13 @@ class WorkerPool:
     *size* threads at most for calls that were not admitted yet, *queue* such calls may
     wait; threads that were idle for *idle* seconds go away.
 
-    Both ways there is one wake-up for many calls. Towards the threads, one of them at a time is
-    on its way: it calls the next one if it finds more than it takes. So brief calls are made
-    by one thread, one after the other, and calls that block get a thread each. Towards the
-    loop, calls that are over are gathered until it comes for them.
+    Both ways there is one wake-up for many calls. Towards the loop, calls that are over are
+    gathered until it comes for them. Towards the threads, one of them at a time is on its way.
+    One that finds more than it takes wakes the loop before it makes its first call, not after
+    the last: a loop that then still sees calls nobody took has got the GIL meanwhile, so a
+    call blocks, and it sends for a second thread. From there on each thread that comes sends
+    for the next one, until one came for nothing. So brief calls are made by one thread, one
+    after the other, and calls that block get a thread each.
     """
 
     def __init__(self, *, size: int = 40, queue: int = 1000, idle: float = 5.0) -> None:
@@ -149,6 +152,7 @@ class WorkerPool:
         # that are not needed grow old.
         self._idle: list[threading.Lock] = []
         self._coming = False
+        self._blocking = False
         self._closed = False
 
     @property
@@ -224,19 +228,22 @@ class WorkerPool:
             self._coming = False
             if finished and not self._waking:
                 self._wake_the_loop()
+            if not jobs:
+                self._blocking = False
             while jobs:
                 try:
                     job = jobs.popleft()
                 except IndexError:
                     break
-                if jobs and not self._coming:
-                    self._call_a_thread()
+                # Neither the calls that are left nor those that are over may wait for this one.
+                if (jobs or finished) and not self._coming:
+                    if jobs and self._blocking:
+                        self._call_a_thread()
+                    elif not self._waking:
+                        self._wake_the_loop()
                 job.run()
                 finished.append(job)
                 del job
-                # Else it is woken by the thread that comes, or by this one before it rests.
-                if jobs and not self._coming and not self._waking:
-                    self._wake_the_loop()
             if self._rest(turn):
                 return
 
@@ -281,6 +288,9 @@ class WorkerPool:
             job = self._waiting.popleft()
             job.line = None
             self._start(job)
+        if self._jobs and not self._coming:
+            self._blocking = True
+            self._call_a_thread()
 
     async def close(self, timeout: float | None = None) -> int:
         """Wait for the calls that run, up to *timeout* seconds, then let every thread end.

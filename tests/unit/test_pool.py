@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
+import sys
 import threading
 import time
 
@@ -110,6 +111,26 @@ async def test_a_brief_call_comes_back_also_where_one_thread_is_all_there_is(poo
     gate.set()
     assert await blocks
     assert pool.threads == 1
+
+
+async def test_one_thread_that_goes_on_to_a_call_that_blocks_tells_of_the_one_before(
+    pool, monkeypatch
+):
+    assert await pool.run(lambda: "the first thread") == "the first thread"
+    gates = [threading.Event(), threading.Event()]
+
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    first, second = (pool.run(gate.wait) for gate in gates)
+    await asyncio.sleep(0.02)  # the loop looks, and has no thread for the second call
+    gates[0].set()
+
+    told, _ = await asyncio.wait([first], timeout=10)
+    gates[1].set()
+    assert told
+    assert await second
 
 
 async def test_a_call_that_comes_as_a_thread_leaves_is_made():
@@ -260,6 +281,64 @@ async def test_many_concurrent_calls_all_come_back():
 
     assert results == list(range(2000))
     await pool.close()
+
+
+async def brief_calls(pool):
+    """Make some at once, while the loop sees nothing of the pool."""
+    over = threading.Semaphore(0)
+    calls = [pool.run(over.release) for _ in range(8)]
+    for _ in calls:
+        assert over.acquire(timeout=10)
+    await asyncio.gather(*calls)
+
+
+async def calls_that_block(pool):
+    """Make four at once that wait for one another, twice: at first their threads are started."""
+    all_four = threading.Barrier(4)
+    for _ in range(2):
+        await asyncio.gather(*(pool.run(lambda: all_four.wait(10)) for _ in range(4)))
+
+
+async def test_brief_calls_are_all_made_by_one_thread():
+    pool = WorkerPool(size=8)
+
+    await brief_calls(pool)
+
+    assert pool.threads == 1
+    await pool.close()
+
+
+async def test_brief_calls_do_not_keep_the_threads_that_calls_that_block_needed(unhurried):
+    pool = WorkerPool(size=8, idle=0.1)
+    await calls_that_block(pool)
+    assert pool.threads == 4
+
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        await brief_calls(pool)
+
+    assert pool.threads == 1
+    await pool.close()
+
+
+async def test_once_calls_were_seen_to_block_threads_are_called_without_the_loop(unhurried):
+    pool, all_four = WorkerPool(size=8), threading.Barrier(4)
+    await calls_that_block(pool)
+
+    calls = [pool.run(lambda: all_four.wait(10)) for _ in range(3)]
+    all_four.wait(10)  # on the loop
+
+    await asyncio.gather(*calls)
+    await pool.close()
+
+
+@pytest.fixture
+def unhurried():
+    """Let no thread be interrupted between two steps."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(10)
+    yield
+    sys.setswitchinterval(before)
 
 
 async def test_the_loop_is_woken_once_for_all_calls_that_end_before_it_looks(monkeypatch):
