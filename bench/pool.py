@@ -2,8 +2,8 @@
 
 Run ``python -m bench.pool``. Microseconds, the best of many rounds that take turns; the last
 column is the multiple of the executor. An executor is used as everybody uses it, with
-``run_in_executor(None, copy_context().run, function)``. At the end stand the ratios that the
-pool is to reach.
+``run_in_executor(None, copy_context().run, function)``. At the end stands what the pool
+is to reach.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ THREADS = 40
 CALLS = 40
 NAP = 0.005
 
-AIMS = {"serial": 1.0, "concurrent": 0.24, "blocking": 1.05}
-"""The multiple of the executor, twice, and of the ideal, that the pool may cost at most."""
+IN_TURN, AT_ONCE, BLOCKING = "one after the other", "at the same time", "that block"
+AIMS = {IN_TURN: (1.0, "of the executor"), AT_ONCE: (5.0, "us each"), BLOCKING: (1.05, "of ideal")}
+"""What calls may cost at most with the pool, and as a multiple of what, if it is one."""
 
 Call = Callable[[Callable[[], Any]], Awaitable[Any]]
 Case = Callable[[], Awaitable[Any]]
@@ -160,7 +161,7 @@ def show(title: str, best: dict[str, float], share: float, yardstick: str) -> No
 
 
 async def compare(calls: dict[str, Call]) -> dict[str, float]:
-    """Compare the ways into a thread; return the ratios of the pool."""
+    """Compare the ways into a thread; return what the pool reached."""
 
     def serially(call: Call) -> Case:
         return lambda: in_turn(lambda: call(trivial))
@@ -174,8 +175,8 @@ async def compare(calls: dict[str, Call]) -> dict[str, float]:
     wide = await best_of({name: widely(call) for name, call in calls.items()})
     show(f"{CONCURRENT} calls at the same time", wide, ROUNDS * CONCURRENT, "executor")
     return {
-        "serial": serial["pool"] / serial["executor"],
-        "concurrent": wide["pool"] / wide["executor"],
+        IN_TURN: serial["pool"] / serial["executor"],
+        AT_ONCE: wide["pool"] / (ROUNDS * CONCURRENT),
     }
 
 
@@ -211,7 +212,7 @@ async def block(calls: dict[str, Call]) -> dict[str, float]:
         thread.end()
     best = {"ideal": CALLS * NAP * 1e6, **best}
     show(f"{CONCURRENT} clients with {CALLS} calls of 5 ms each", best, CALLS, "ideal")
-    return {"blocking": best["pool"] / best["ideal"]}
+    return {BLOCKING: best["pool"] / best["ideal"]}
 
 
 async def serve(app: Erlen, hooked: Erlen) -> None:
@@ -271,9 +272,10 @@ async def main() -> None:
     hooked = app_with_hooks()
     await serve(app, hooked)
     await mix(app)
-    print("\nthe pool, as a multiple: reached, and what it may cost at most")
-    for name, ratio in reached.items():
-        print(f"  {name:<20} {ratio:9.2f} {AIMS[name]:10.2f}")
+    print("\ncalls with the pool: what they cost, and what they may cost")
+    for name, cost in reached.items():
+        limit, unit = AIMS[name]
+        print(f"  {name:<20} {cost:9.2f} {limit:7.2f} {unit}")
     await pool.close()
     await app.worker_pool.close()
     await hooked.worker_pool.close()
