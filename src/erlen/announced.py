@@ -23,7 +23,20 @@ class _Kinds(dict[bytes | None, tuple[str | None, str]]):
         return told
 
 
+class _Lengths(dict[bytes | None, int | None]):
+    """Lengths as numbers, ``None`` where there is none, by what a header says."""
+
+    def __missing__(self, sent: bytes) -> int | None:
+        if not sent.isdigit() or len(sent) > 18:
+            return None
+        length = int(sent)
+        if len(sent) <= 3:  # no more of them than fit in here, whatever is sent
+            self[sent] = length
+        return length
+
+
 _KINDS = _Kinds({None: (None, "")})
+_LENGTHS = _Lengths({None: None})
 
 
 def announced(headers: Sequence[tuple[bytes, bytes]]) -> Announced:
@@ -35,7 +48,7 @@ def announced(headers: Sequence[tuple[bytes, bytes]]) -> Announced:
         # A server may hand on names as they were sent, and not every length is known.
         found = {name.lower(): value for name, value in reversed(headers)}
         kind, sent = found.get(b"content-type"), found.get(b"content-length")
-    length = int(sent) if sent and sent.isdigit() and len(sent) <= 18 else None
+    length = _LENGTHS[sent]
     has_body = length or sent not in (None, b"0") or b"transfer-encoding" in found
     text, media_type = _KINDS[kind]
     return text, media_type, length, bool(has_body)

@@ -478,7 +478,7 @@ class Request(Connection):
         fields = self._fields
         if fields is not None:
             return fields
-        if self.mimetype == URLENCODED:
+        if (self._sent or self._announced())[1] == URLENCODED:
             # PERF: without the coroutines that waiting takes. Most forms come like this.
             untouched = self._body is None
             sent = self._at_once()

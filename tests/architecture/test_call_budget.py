@@ -36,7 +36,7 @@ BUDGETS = {
     "header": 11,
     "cookie": 9,
     "json body": 21,
-    "form": 19,
+    "form": 18,
     "hooks": 5,
     "missing": 42,
     "error handler": 11,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from erlen.announced import announced
+from erlen.announced import _LENGTHS, announced
 
 TYPE, LENGTH = (b"content-type", b"text/PLAIN; a=b"), (b"content-length", b"3")
 
@@ -27,6 +27,8 @@ TYPE, LENGTH = (b"content-type", b"text/PLAIN; a=b"), (b"content-length", b"3")
         ),
         ([TYPE, (b"content-length", b"9" * 19)], ("text/plain", None, True)),
         ([TYPE, (b"content-length", b"+3")], ("text/plain", None, True)),
+        ([TYPE, (b"content-length", b"")], ("text/plain", None, True)),
+        ([TYPE, (b"content-length", b"1234")], ("text/plain", 1234, True)),
         ([(b"content-type", b"x/" + b"y" * 200)], ("x/" + "y" * 200, None, False)),
     ],
 )
@@ -37,3 +39,11 @@ def test_the_headers_say_what_body_comes(headers, told):
 def test_the_type_is_given_as_it_was_sent():
     assert announced([TYPE])[0] == "text/PLAIN; a=b"
     assert announced([])[0] is None
+
+
+def test_what_clients_send_as_a_length_fills_no_memory():
+    for number in range(5000):
+        announced([TYPE, (b"content-length", b"%d" % number)])
+        announced([TYPE, (b"content-length", b"+%d" % number)])
+
+    assert len(_LENGTHS) <= 1 + 10 + 100 + 1000
