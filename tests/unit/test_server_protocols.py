@@ -32,6 +32,7 @@ PAIRS = {
 }
 OURS = [pytest.param(pair[1], id=name) for name, pair in PAIRS.items()]
 ALL = [each for pair in PAIRS.values() for each in pair]
+WEBSOCKETS = [WebSocketsSansIOProtocol, protocols.connect_websocket]
 PATIENCE = 20
 
 
@@ -913,7 +914,182 @@ async def test_a_message_on_an_open_websocket_needs_no_step_of_uvicorns(monkeypa
     assert answer.endswith(b"\r\n\r\n\x81\x03one\x82\x03two")
 
 
-@pytest.mark.parametrize("ws", [WebSocketsSansIOProtocol, protocols.connect_websocket])
+@asynccontextmanager
+async def talking(ws, talk):
+    """Serve an app that accepts and goes on with *talk*; gives a client after the handshake."""
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await talk(receive, send)
+
+    async with served(with_httptools.HttpProtocol, app, ws=ws) as port, asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        yield reader, writer
+        writer.close()
+
+
+@pytest.mark.parametrize("ws", WEBSOCKETS)
+async def test_messages_wait_with_their_sender_while_the_app_does_not_receive(ws):
+    awake = asyncio.Event()
+    heard = 0
+
+    async def talk(receive, send):
+        nonlocal heard
+        await receive()  # it is waited for, as each of those that follow one another
+        await send(say(text="now"))
+        await awake.wait()
+        while (await receive())["type"] == "websocket.receive":
+            heard += 1
+
+    async with talking(ws, talk) as (reader, writer):
+        writer.write(frame(TEXT, b"one"))
+        await reader.readexactly(5)
+        messages, offered = frame(BINARY, bytes(100)) * 5_000, 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                while offered < 50:
+                    writer.write(messages)
+                    offered += 1
+                    await writer.drain()
+        awake.set()
+        await until(lambda: heard == offered * 5_000, PATIENCE)
+
+
+@pytest.mark.parametrize("ws", WEBSOCKETS)
+async def test_several_who_receive_get_a_message_each(ws):
+    heard = []
+
+    async def talk(receive, send):
+        both = [asyncio.create_task(receive()) for _ in range(2)]
+        await send(say(text="now"))
+        heard.extend(await asyncio.gather(*both))
+
+    async with talking(ws, talk) as (reader, writer):
+        await reader.readexactly(5)
+        writer.write(frame(TEXT, b"one"))
+        await asyncio.sleep(0.01)
+        writer.write(frame(TEXT, b"two"))
+        await until(lambda: heard)
+
+    assert [message["text"] for message in heard] == ["one", "two"]
+
+
+@pytest.mark.parametrize("ws", WEBSOCKETS)
+@pytest.mark.parametrize("when", ["before a message comes", "when it was woken for one"])
+async def test_who_gives_up_to_receive_takes_no_message_along(when, ws):
+    heard, leaving = [], []
+
+    def cancelling(**options):
+        protocol = ws(**options)
+
+        def data_received(data):
+            type(protocol).data_received(protocol, data)
+            while leaving:
+                leaving.pop().cancel()
+
+        protocol.data_received = data_received
+        return protocol
+
+    async def talk(receive, send):
+        first, second = [asyncio.create_task(receive()) for _ in range(2)]
+        await asyncio.sleep(0)
+        if when == "before a message comes":
+            first.cancel()
+        else:
+            leaving.append(first)
+        await send(say(text="now"))
+        heard.append(await second)
+        assert first.cancelled()
+
+    async with talking(cancelling, talk) as (reader, writer):
+        await reader.readexactly(5)
+        writer.write(frame(TEXT, b"one"))
+        await until(lambda: heard)
+
+    assert [message["text"] for message in heard] == ["one"]
+
+
+@pytest.mark.parametrize("ws", WEBSOCKETS)
+async def test_what_comes_after_the_app_has_closed_does_not_delay_the_end(ws):
+    over, heard = asyncio.Event(), []
+
+    async def talk(receive, send):
+        await send(OVER)
+        await over.wait()
+        heard.append(await receive())
+
+    async with talking(ws, talk) as (reader, writer):
+        await reader.readexactly(8)  # the end, as the app has it
+        writer.write(frame(TEXT, b"late"))
+        await asyncio.sleep(0.05)  # the server comes to it
+        writer.write(frame(TEXT, b"later") + frame(CLOSE, b"\x03\xe9"))
+        async with asyncio.timeout(5):  # uvicorn waits for 10
+            assert await reader.read() == b""
+        over.set()
+        await until(lambda: heard)
+
+    assert heard == [{"type": "websocket.disconnect", "code": 1001, "reason": "over"}]
+
+
+async def test_a_websocket_keeps_nothing_of_those_who_gave_up_to_receive():
+    kept, protocol = [], None
+
+    def remembered(**options):
+        nonlocal protocol
+        protocol = protocols.connect_websocket(**options)
+        return protocol
+
+    async def talk(receive, send):
+        for _ in range(3):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(receive(), 0.001)
+        kept.append(list(protocol.arrived.waiting))
+
+    async with talking(remembered, talk):
+        await until(lambda: kept)
+
+    assert kept == [[]]
+
+
+async def test_reading_goes_on_where_the_app_waits_for_each_message():
+    stops = 0
+
+    def watched(**options):
+        protocol = protocols.connect_websocket(**options)
+        made = protocol.connection_made
+
+        def connection_made(transport):
+            def pause_reading():
+                nonlocal stops
+                stops += 1
+                transport.pause_reading()
+
+            made(transport)
+            protocol.transport = Recorded(transport, [])
+            protocol.transport.pause_reading = pause_reading
+
+        protocol.connection_made = connection_made
+        return protocol
+
+    async def talk(receive, send):
+        while (message := await receive())["type"] == "websocket.receive":
+            await send(say(text=message["text"]))
+
+    async with talking(watched, talk) as (reader, writer):
+        for _ in range(5):
+            writer.write(frame(TEXT, b"one"))
+            await reader.readexactly(5)
+        assert stops == 0
+        writer.write(frame(TEXT, b"one") * 3)
+        await reader.readexactly(15)
+
+    assert stops == 1
+
+
+@pytest.mark.parametrize("ws", WEBSOCKETS)
 async def test_a_websocket_that_does_not_read_holds_the_app_back(ws):
     sent = 0
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from asyncio import CancelledError, Future
+from collections import deque
+from contextlib import suppress
+from typing import Any, cast
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -14,6 +17,31 @@ __all__ = ["WebSocketProtocol"]
 _TEXT, _BINARY = Opcode.TEXT, Opcode.BINARY
 
 
+class Arrived(deque[Any]):
+    """What came and was not received yet: as much of asyncio's queue as a websocket needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Future[None]] = []
+        """What wakes those who wait to receive."""
+
+    def put_nowait(self, message: Any) -> bool:
+        """Add *message*, and say whether somebody waited for it."""
+        self.append(message)
+        awaited = False
+        for waiter in self.waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+                awaited = True
+        self.waiting.clear()
+        return awaited
+
+    def forget(self, waiter: Future[None]) -> None:
+        """Wake *waiter* no more."""
+        with suppress(ValueError):
+            self.waiting.remove(waiter)
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A websocket for which a response instead of a handshake is an answer, too.
 
@@ -22,6 +50,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.arrived = Arrived()
+        self.queue = cast(Any, self.arrived)  # where uvicorn puts what it has for the app
         app: Any = self.app
 
         async def answering(scope: Any, receive: Any, send: Any) -> Any:
@@ -37,14 +67,49 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Take what came, as uvicorn would."""
         events: list[Any] = self.conn.events_received()
         for event in events:
-            opcode = event.opcode if event.__class__ is Frame else None
-            if opcode is _TEXT:
-                self.handle_text(event)
-            elif opcode is _BINARY:
-                self.handle_bytes(event)
-            else:
+            if not (event.__class__ is Frame and event.fin and self._take(event)):
                 self.conn.events.append(event)
                 super().handle_events()
+
+    def _take(self, frame: Frame) -> bool:
+        """Take *frame* and say so, if it is a whole message that the app can be given.
+
+        uvicorn stops reading for each message until the app receives it. Here that is left out
+        where the app waits for the message: reading stops if it does not take the next one.
+        """
+        data: Any = frame.data
+        if self.close_sent:
+            return False
+        if frame.opcode is _TEXT:
+            try:
+                message = {"type": "websocket.receive", "text": data.decode()}
+            except UnicodeDecodeError:
+                return False
+        elif frame.opcode is _BINARY:
+            message = {"type": "websocket.receive", "bytes": data}
+        else:
+            return False
+        if not self.arrived.put_nowait(message) and not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+        return True
+
+    async def receive(self) -> Any:
+        """Return the next message, as uvicorn would."""
+        arrived = self.arrived
+        while not arrived:
+            waiter = self.loop.create_future()
+            arrived.waiting.append(waiter)
+            try:
+                await waiter
+            except CancelledError:
+                arrived.forget(waiter)
+                raise
+        message = arrived.popleft()
+        if self.read_paused and not arrived:
+            self.read_paused = False
+            self.transport.resume_reading()
+        return message
 
     async def send(self, message: Any) -> None:
         """Send *message*, as uvicorn would."""
