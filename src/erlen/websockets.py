@@ -225,15 +225,19 @@ class WebSocket(Connection):
                     turn.end()
                 else:
                     turn.taken = False
-            if message["type"] == "websocket.disconnect":
+            data: str | bytes
+            text = message.get("text")
+            if text is not None:
+                data = text
+            elif message["type"] == "websocket.disconnect":
                 self._note_disconnect(message)
                 raise self._disconnect()
+            else:
+                data = message.get("bytes") or b""
         except WebSocketDisconnect:
             if ending is None:
                 raise
             raise ending from None
-        text = message.get("text")
-        data: str | bytes = text if text is not None else message.get("bytes") or b""
         if websocket_received.receivers:
             await announce(websocket_received, self.scope.get("app"), data=data)
         return data
