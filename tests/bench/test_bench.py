@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import mmap
+import os
 import subprocess
 import sys
 from contextlib import AsyncExitStack
@@ -181,7 +182,8 @@ def test_what_a_server_works_is_what_its_processes_work():
         server.communicate("\n")
 
     assert first == server.pid
-    assert worked > 0.29
+    lost = 4 / os.sysconf("SC_CLK_TCK")  # of two processes, in the program and in the kernel
+    assert worked > 0.3 - lost
 
 
 RESULTS = {
