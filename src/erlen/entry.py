@@ -35,7 +35,8 @@ from .logs import printable
 from .matching import SOCKET, Key
 from .pipeline import Handler, Pipelines, Straight
 from .proxies import current
-from .results import Foreign
+from .responses import SHORT, SHORT_LENGTHS, content_length
+from .results import HTML, Foreign
 from .sending import tells_departure
 from .signals import heard, somebody_listens
 from .timeouts import Within, current_task
@@ -151,17 +152,26 @@ async def serve(
             ):
                 await handler(context)
             else:  # PERF: what Straight is for
-                rest: Any = None
-                laid_out: Any = None
+                rest: Any
+                headers: Any
+                body: Any
+                rest = headers = body = None
                 try:
                     context.stage = "view"
                     view, params = handler.view, context.params
                     value = await (view(**params) if params else view())
-                    lay_out = handler.plain.get(value.__class__)
-                    if lay_out is None or context.untidy:
+                    if context.untidy:
+                        rest = handler.rest(context, value)
+                    elif value.__class__ is str and handler.takes_text:
+                        # PERF: without looking for what lays it out, and calling that.
+                        body = value.encode()
+                        size = len(body)
+                        length = SHORT_LENGTHS[size] if size < SHORT else content_length(size)
+                        headers = [HTML, length]
+                    elif (lay_out := handler.plain.get(value.__class__)) is None:
                         rest = handler.rest(context, value)
                     else:
-                        laid_out = lay_out(value)
+                        headers, body = laid_out = lay_out(value)
                         if context.untidy:
                             rest = handler.rest(context, handler.response(laid_out))
                 except BaseException as error:
@@ -170,7 +180,6 @@ async def serve(
                     await rest
                 else:
                     context.stage = None
-                    headers, body = laid_out
                     if key == "HEAD":
                         body = b""
                     try:

@@ -15,8 +15,8 @@ from .errors import SetupError
 from .exceptions import HTTPException
 from .flow import Flow, FlowApp
 from .registry import Inline, Rule, blueprint_of
-from .responses import BODILESS, Response
-from .results import Foreign, Plain, Results
+from .responses import BODILESS, SHORT, SHORT_LENGTHS, Response, content_length
+from .results import HTML, Foreign, Plain, Results
 from .sending import encode, send_stream, tells_departure
 from .signals import appcontext_pushed, heard, somebody_listens
 from .threads import Handler, brief, leading_async, owned
@@ -40,7 +40,7 @@ class Straight:
     the view, lays out what that returned and sends it. It leaves the rest to this.
     """
 
-    __slots__ = ("flow", "plain", "response", "rest", "view")
+    __slots__ = ("flow", "plain", "response", "rest", "takes_text", "view")
 
     def __init__(
         self,
@@ -53,6 +53,8 @@ class Straight:
         self.view = view
         self.plain = plain
         """What lays out the values of each type that need no Response."""
+        self.takes_text = str in plain
+        """Whether a text, laid out as usual, is one of them."""
         self.response = results.response
         """Makes a response of what was laid out, for somebody who looks at it after all."""
         self.flow = flow
@@ -224,6 +226,7 @@ def _direct(
     before, after = tuple(flow.before), tuple(flow.after)
     results, convert = app.results, flow.convert
     plain = {} if convert is None else results.plain()
+    takes_text = str in plain
     kind = results.response_class
     make = results.response
     sent_here = kind if kind.__call__ is Response.__call__ else None
@@ -254,11 +257,13 @@ def _direct(
                             context.stage = "view"
                             params = context.params
                             value = await (view(**params) if params else view())
-                    lay_out = plain.get(value.__class__)
-                    if lay_out is not None:
+                    if value.__class__ is str and takes_text:  # PERF: as the entry does
+                        text: bytes = value.encode()
+                        size = len(text)
+                        length = SHORT_LENGTHS[size] if size < SHORT else content_length(size)
+                        laid_out = [HTML, length], text
+                    elif (lay_out := plain.get(value.__class__)) is not None:
                         laid_out = lay_out(value)
-                        if after or context.untidy:  # somebody looks at the response
-                            response = make(laid_out)
                     else:
                         response = (convert or context.app.make_response)(value)
                         if response.stream is not None and not response.head_first:
@@ -276,6 +281,8 @@ def _direct(
                                         break
                                 if context.untidy:  # somebody looks at the response
                                     response.chunks().early, early = early, None
+                    if laid_out is not None and (after or context.untidy):  # the same
+                        response = make(laid_out)
                     context.stage = None
                 except Exception as error:
                     context.stage = None
@@ -299,7 +306,9 @@ def _direct(
                 status, (headers, body) = 200, laid_out
             elif (
                 response.__class__ is sent_here
-                and response.stream is response.background is response.callbacks is None
+                and response.stream is None
+                and response.background is None
+                and response.callbacks is None
                 and ((status := response.status_code) == 200 or status not in BODILESS)
             ):
                 headers, body = response.raw_headers, response.body

@@ -48,6 +48,7 @@ from .typing import Message, Receive, Scope, Send
 
 __all__ = [
     "BODILESS",
+    "SHORT",
     "SHORT_LENGTHS",
     "Body",
     "HeaderItems",
@@ -91,7 +92,8 @@ def content_length(length: int) -> tuple[bytes, bytes]:
     return (b"content-length", str(length).encode())
 
 
-SHORT_LENGTHS = tuple(map(content_length, range(1024)))
+SHORT = 1024
+SHORT_LENGTHS = tuple(map(content_length, range(SHORT)))
 """The Content-Length headers of short bodies.
 
 PERF: looking there first takes 0.02 us, and remembering 0.08 (timeit).

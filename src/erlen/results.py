@@ -15,13 +15,12 @@ from starlette.responses import Response as StarletteResponse
 from .exceptions import HTTPException, adopted
 from .headers import Headers
 from .json import JSONProvider
-from .responses import SHORT_LENGTHS, RawHeaders, Response, content_length
+from .responses import SHORT, SHORT_LENGTHS, RawHeaders, Response, content_length
 from .typing import ASGIApp
 
-__all__ = ["Foreign", "Plain", "Results", "WrongResult"]
+__all__ = ["HTML", "Foreign", "Plain", "Results", "WrongResult"]
 
-_SHORT = len(SHORT_LENGTHS)
-_HTML = (b"content-type", b"text/html; charset=utf-8")
+HTML = (b"content-type", b"text/html; charset=utf-8")
 # These keep their whole body in .body and send it as our own Response does.
 _PLAIN = frozenset(
     {StarletteResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse}
@@ -135,7 +134,7 @@ class Results:
     def _from_pieces(self, pieces: Any) -> Response:
         if not self.lean:
             return self.response_class(pieces)
-        response = self.response(([_HTML], b""))
+        response = self.response(([HTML], b""))
         response.stream, response.head_first = pieces, False
         return response
 
@@ -149,7 +148,7 @@ class Results:
     def _text(self, text: str) -> Plain:
         body = text.encode()
         size = len(body)
-        return [_HTML, SHORT_LENGTHS[size] if size < _SHORT else content_length(size)], body
+        return [HTML, SHORT_LENGTHS[size] if size < SHORT else content_length(size)], body
 
     def _json(self, value: Any) -> Plain:
         provider = self.json
@@ -157,7 +156,7 @@ class Results:
         body = text if isinstance(text, bytes) else text.encode()
         size = len(body)
         kind = (b"content-type", provider.mimetype.encode())
-        return [kind, SHORT_LENGTHS[size] if size < _SHORT else content_length(size)], body
+        return [kind, SHORT_LENGTHS[size] if size < SHORT else content_length(size)], body
 
     def _from_tuple(self, value: tuple[Any, ...]) -> Response:
         status = headers = None

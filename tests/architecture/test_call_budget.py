@@ -17,7 +17,7 @@ import starlette
 
 import erlen
 
-BUDGET = 3
+BUDGET = 2
 """The calls that a plain GET may cost."""
 
 BUDGET_OF_A_MESSAGE = 3
@@ -31,16 +31,16 @@ BUDGET_OF_A_STREAM = 14
 
 BUDGETS = {
     "json": 5,
-    "path parameter": 6,
-    "query": 9,
-    "header": 11,
-    "cookie": 9,
+    "path parameter": 5,
+    "query": 8,
+    "header": 10,
+    "cookie": 8,
     "json body": 21,
-    "form": 18,
-    "hooks": 5,
+    "form": 17,
+    "hooks": 4,
     "missing": 42,
     "error handler": 11,
-    "session": 39,
+    "session": 38,
 }
 """The calls that a request of each kind may cost."""
 

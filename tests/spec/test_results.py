@@ -39,8 +39,23 @@ HTML = "text/html; charset=utf-8"
 
 @pytest.mark.parametrize("size", [0, 1, 1023, 1024, 1025, 5000])
 @pytest.mark.parametrize("kind", ["text", "json"])
-async def test_the_length_of_a_body_is_announced(kind, size):
-    response = await get("x" * size if kind == "text" else ["x" * max(size - 5, 0)])
+@pytest.mark.parametrize("hooks", ["no hooks", "a before hook", "an after hook"])
+async def test_the_length_of_a_body_is_announced(hooks, kind, size):
+    app = Erlen("lengths")
+
+    if hooks == "a before hook":
+
+        @app.before_request
+        async def before():
+            return None
+
+    if hooks == "an after hook":
+
+        @app.after_request
+        async def after(response):
+            return response
+
+    response = await get("x" * size if kind == "text" else ["x" * max(size - 5, 0)], app=app)
 
     assert response.headers["content-length"] == str(len(response.data))
     assert kind == "json" or len(response.data) == size
