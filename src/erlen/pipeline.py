@@ -281,7 +281,7 @@ def _direct(
                                         break
                                 if context.untidy:  # somebody looks at the response
                                     response.chunks().early, early = early, None
-                    if laid_out is not None and (after or context.untidy):  # the same
+                    if response is None and (after or context.untidy):  # the same
                         response = make(laid_out)
                     context.stage = None
                 except Exception as error:
