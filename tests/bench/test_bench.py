@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import inprocess, peers, processes, runs, served, tables, worker
-from bench.calls import Answer, Asgi, Wrong, Wsgi, check, prepared
+from bench.calls import AT_A_TIME, Answer, Asgi, Wrong, Wsgi, batches, check, prepared
 from bench.plot import plot
 from bench.served import answers_in
 from bench.worker import Peer, lifespan
@@ -105,6 +105,24 @@ async def test_the_garbage_collector_is_not_shown_the_requests_that_wait():
 
     assert shown == [False, False]
     assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.parametrize("number", [1, AT_A_TIME, 2 * AT_A_TIME + 6])
+async def test_all_requests_are_served_however_few_are_made_at_a_time(number):
+    served = []
+
+    async def app(scope, receive, send):
+        served.append(scope)
+
+    def wsgi_app(environ, start_response):
+        served.append(environ)
+        return []
+
+    await Asgi(app).time(WORKLOADS["json"], number)
+    await Wsgi(wsgi_app).time(WORKLOADS["json"], number)
+
+    assert len({id(one) for one in served}) == 2 * number
+    assert max(batches(number)) <= AT_A_TIME
 
 
 async def test_the_memory_of_an_app_that_keeps_what_it_is_asked_grows(monkeypatch):
