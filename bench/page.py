@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import tables
+from bench.calls import AT_A_TIME
 from bench.plot import plot
 from bench.workloads import FILE
 
@@ -40,8 +41,9 @@ handlers, and is the floor rather than a rival. `-` means that a framework has n
 ## In process
 
 The framework alone, without a server: its ASGI callable (Flask's WSGI callable) is awaited with
-prepared requests, which the garbage collector is not shown, since a server does not keep them. Each
-framework has a process of its own; they take turns, {in_process}.
+requests that are prepared, {at_a_time} at a time: a server makes them when they come, so that they
+are in the processor's cache. The garbage collector is not shown them, since a server does not keep
+them. Each framework has a process of its own; they take turns, {in_process}.
 
 ![Ratios in process](performance-in-process.svg)
 
@@ -155,6 +157,7 @@ def write(results: Mapping[str, Any]) -> Path:
         command=results["how"]["command"],
         machine=machine(results),
         between=between(times),
+        at_a_time=AT_A_TIME,
         in_process=results["how"]["in process"],
         process_ratios=tables.grid(ratios, columns),
         process_times=tables.grid(times, columns),
