@@ -281,8 +281,8 @@ def _direct(
                                         break
                                 if context.untidy:  # somebody looks at the response
                                     response.chunks().early, early = early, None
-                    if response is None and (after or context.untidy):  # the same
-                        response = make(laid_out)
+                    if response is None and (after or context.untidy):
+                        response = make(laid_out)  # somebody looks at it
                     context.stage = None
                 except Exception as error:
                     context.stage = None
