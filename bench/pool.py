@@ -1,7 +1,8 @@
 """What it costs to run ``def`` code in a thread: our pool beside an executor, and beside anyio.
 
-Run ``python -m bench.pool``. Microseconds, the best of many rounds that take turns; the last
-column is the multiple of the executor. An executor is used as everybody uses it, with
+Run ``python -m bench.pool``: first on the event loop that ``erlen run`` chooses where it is
+installed, uvloop's, then on asyncio's own. Microseconds, the best of many rounds that take turns;
+the last column is the multiple of the executor. An executor is used as everybody uses it, with
 ``run_in_executor(None, copy_context().run, function)``. At the end stands what the pool
 is to reach.
 """
@@ -11,10 +12,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from threading import Lock, Thread
 from typing import Any
 
@@ -255,8 +259,8 @@ async def mix(app: Erlen) -> None:
         print(f"  {name:<20} median {times[100]:8.1f} us, 99 of 100 {times[198]:8.1f} us")
 
 
-async def main() -> None:
-    """Print the tables."""
+async def measure() -> dict[str, float]:
+    """Print the tables for the loop that runs; return what the pool reached."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     app = app_of_views()
@@ -272,14 +276,31 @@ async def main() -> None:
     hooked = app_with_hooks()
     await serve(app, hooked)
     await mix(app)
-    print("\ncalls with the pool: what they cost, and what they may cost")
-    for name, cost in reached.items():
-        limit, unit = AIMS[name]
-        print(f"  {name:<20} {cost:9.2f} {limit:7.2f} {unit}")
     await pool.close()
     await app.worker_pool.close()
     await hooked.worker_pool.close()
+    return reached
+
+
+def loops() -> dict[str, Callable[[], AbstractEventLoop]]:
+    """Return what makes the loops to measure on, by name."""
+    own = {"asyncio": asyncio.new_event_loop}
+    return {"uvloop": import_module("uvloop").new_event_loop, **own} if find_spec("uvloop") else own
+
+
+def main() -> None:
+    """Measure on each loop; print at the end what the pool reached."""
+    reached = {}
+    for name, factory in loops().items():
+        print(f"\n# on the loop of {name}")
+        with asyncio.Runner(loop_factory=factory) as runner:
+            reached[name] = runner.run(measure())
+    print("\ncalls with the pool: what they cost, and what they may cost")
+    for name, costs in reached.items():
+        for case, cost in costs.items():
+            limit, unit = AIMS[case]
+            print(f"  {name:<8} {case:<20} {cost:9.3f} {limit:7.2f} {unit}")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()
