@@ -126,7 +126,7 @@ class AppGlobals:
     *("app", "scope", "kind", "receive", "send", "route", "handler", "params", "error"),
     *("connection", "closed", "inline", "untidy", "loop_thread", "task", "stage"),
     *("opened", "globals", "sending", "unchanged", "_begun", "torn_down", "unhandled", "raised"),
-    *("threads", "admitted", "owner", "owner_thread"),
+    *("threads", "admitted", "owner", "owner_thread", "conversation"),
 )
 class Context(Generic[AppT]):
     """What is true while one request, one websocket or one block of app code runs.
@@ -190,6 +190,11 @@ class Context(Generic[AppT]):
     error: HTTPException | None = None
     connection: Any = None
     """The request or the websocket, once something has asked for it."""
+    conversation: WebSocket | None = None
+    """The websocket, from its first hook to its last.
+
+    PERF: where the proxy finds it without a call of Python, for each message.
+    """
     closed: bool = False
     inline: bool = False
     untidy: bool = False

@@ -110,7 +110,9 @@ if TYPE_CHECKING:
 
 # What is a proxy at run time is typed as what it stands for: this is the only cast.
 request: Request = cast(Any, proxy_of(Request, "request")("request", current_request))
-websocket: WebSocket = cast(Any, proxy_of(WebSocket, "websocket")("websocket", current_websocket))
+websocket: WebSocket = cast(
+    Any, proxy_of(WebSocket, "conversation")("websocket", current_websocket)
+)
 session: Session = cast(Any, proxy_of(SecureCookieSession, "session")("session", _session))
 current_app: App = cast(Any, Proxy("current_app", _app))
 g: AppGlobals = cast(Any, Proxy("g", _g))

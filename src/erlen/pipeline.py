@@ -378,6 +378,7 @@ def _websocket(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) 
     async def connected(context: Context[Any]) -> None:
         failure: BaseException | None = None
         websocket: WebSocket = context.websocket
+        context.conversation = websocket
         try:
             await _converse(flow, view, hooks, context)
         except BaseException as error:
@@ -388,6 +389,7 @@ def _websocket(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) 
             context.scope["erlen.sent"] = "websocket.close"
             raise
         finally:
+            context.conversation = None
             if "erlen.keep" not in context.scope:
                 await flow.teardown(context, failure)
             failure = None  # it knows this frame, and the two would stay
