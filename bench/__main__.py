@@ -72,7 +72,7 @@ EFFORTS = {
         served=SERVED,
     ),
 }
-PARTS = ["process", "served", "echoes", "weights", "slope"]
+PARTS = ["process", "served", "echoes", "byhand", "weights", "slope"]
 PACKAGES = [*peers.PEERS, "uvicorn", "uvloop", "httptools", "websockets", "gunicorn"]
 
 
@@ -124,6 +124,8 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         results["served"] = served.throughput(names, chosen, seconds=effort.served_seconds, **over)
     if "echoes" in parts:
         results["echoes"] = served.echoes(names, seconds=effort.served_seconds, **over)
+    if "byhand" in parts:
+        results["by hand"] = served.by_hand(seconds=effort.served_seconds, **over)
     if "weights" in parts:
         results["imports"] = served.imports(names, rounds=effort.imports)
         results["weights"] = served.weights(
@@ -147,10 +149,12 @@ def how(effort: Effort, rounds: int | None, parts: list[str]) -> dict[str, Any]:
             f"{turns} rounds of {effort.seconds * 1000:g} ms for each workload, with a new process"
             f" after every {inprocess.ROUNDS_OF_ONE}"
         )
+    turns = rounds or effort.served_rounds
+    number = "one round" if turns == 1 else f"{turns} rounds"
     if "served" in parts or "echoes" in parts:
-        turns = rounds or effort.served_rounds
-        number = "one round" if turns == 1 else f"{turns} rounds"
         said["served"] = f"{number} of {effort.served_seconds} s"
+    if "byhand" in parts:
+        said["by hand"] = f"{number} of {effort.served_seconds} s"
     return said
 
 

@@ -18,8 +18,8 @@ UPLOAD_PIECE = 65536
 AT_A_TIME = 32
 """Requests that are made before they are served, and their time is taken.
 
-A server makes each when it comes, and it is still in the processor's cache when the app looks at
-it. Thousands that wait for their turn are not: they would measure the memory of the machine.
+A server has no more than a few at once. With thousands that wait for their turn, each takes longer
+than it does there.
 """
 USUAL_HEADERS = (("host", "127.0.0.1:8000"), ("user-agent", "bench/1"), ("accept", "*/*"))
 

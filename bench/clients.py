@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import socket
 import sys
@@ -50,29 +51,78 @@ def rate(count: int, seconds: float) -> float:
     return count / seconds if seconds else 0.0
 
 
-def echoes(process: int, port: int, connections: int, seconds: float) -> float:
-    """Return how many messages come back to *connections* open at once, while the server works.
+def echoing(port: int, connections: int) -> tuple[list[socket.socket], int]:
+    """Open websockets; return them and how many bytes each echo has."""
+    return [upgraded(port) for _ in range(connections)], len(ECHO)
 
-    For each second that it had a processor; *process* is its number.
+
+def asking(port: int, connections: int, request: bytes) -> tuple[list[socket.socket], int]:
+    """Open connections and ask on each; return them and how many bytes an answer has.
+
+    :raises SystemExit: if one answers with something else than a 200.
     """
-    links = {link.fileno(): link for link in (upgraded(port) for _ in range(connections))}
+    links: list[socket.socket] = []
+    size = 0
+    for _ in range(connections):
+        links.append(link := socket.create_connection(("127.0.0.1", port), timeout=10))
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        link.sendall(request)
+        answer = whole(link)
+        if not answer.startswith(b"HTTP/1.1 200"):
+            link.close()
+            raise SystemExit(f"not an answer: {answer[:200]!r}")
+        size = len(answer)
+    return links, size
+
+
+def whole(link: socket.socket) -> bytes:
+    """Read one answer with a Content-Length."""
+    answer = b""
+    while (end := answer.find(b"\r\n\r\n")) < 0:
+        if not (piece := link.recv(4096)):
+            return answer
+        answer += piece
+    length = re.search(rb"\r\ncontent-length: *(\d+)", answer[:end], re.IGNORECASE)
+    left = end + 4 + int(length[1] if length else 0) - len(answer)
+    while left > 0 and (piece := link.recv(left)):
+        answer += piece
+        left -= len(piece)
+    return answer
+
+
+def busily(
+    process: int, links: list[socket.socket], question: bytes, size: int, seconds: float
+) -> float:
+    """Return how many answers of *size* bytes come on all *links* at once, while the server works.
+
+    For each second that it had a processor; *process* is its number. This never sleeps: the
+    server would have to wake it, the more often the slower it is, and that would count as its
+    work.
+
+    :raises SystemExit: if an answer has more bytes, or the server closes a connection.
+    """
+    by_number = {link.fileno(): link for link in links}
     poll = select.epoll()
-    missing = dict.fromkeys(links, len(ECHO))
-    for number, link in links.items():
+    missing = dict.fromkeys(by_number, size)
+    for number, link in by_number.items():
         poll.register(number, select.EPOLLIN)
-        link.sendall(FRAME)
+        link.sendall(question)
     count, before = 0, 0.0
     begin = time.perf_counter()
     while (now := time.perf_counter()) < begin + WARM_UP + seconds:
         if not before and now > begin + WARM_UP:
             count, before = 0, processor_seconds(process)
-        for number, _ in poll.poll(1):
-            link = links[number]
-            missing[number] -= len(link.recv(4096))
-            if not missing[number]:
+        for number, _ in poll.poll(0):
+            link = by_number[number]
+            if not (piece := link.recv(4096)):
+                raise SystemExit("the server closed a connection")
+            missing[number] -= len(piece)
+            if missing[number] <= 0:
+                if missing[number]:
+                    raise SystemExit(f"an answer has more than {size} bytes")
                 count += 1
-                missing[number] = len(ECHO)
-                link.send(FRAME)
+                missing[number] = size
+                link.send(question)
     return rate(count, processor_seconds(process) - before)
 
 
@@ -98,11 +148,19 @@ def sockets(port: int, count: int) -> list[socket.socket]:
 
 
 def main() -> None:
-    """Print the messages per second that come back; what is asked of :func:`echoes` is JSON."""
-    process, port, connections, seconds, cores = json.loads(sys.argv[1])
+    """Print the answers per second that come on so many connections; the order is JSON.
+
+    It asks with the given request, or if there is none, for echoes over websockets.
+    """
+    process, port, connections, seconds, cores, request = json.loads(sys.argv[1])
     if cores:
         os.sched_setaffinity(0, cores)
-    print(echoes(process, port, connections, seconds))
+    if request is None:
+        question, (links, size) = FRAME, echoing(port, connections)
+    else:
+        question = request.encode()
+        links, size = asking(port, connections, question)
+    print(busily(process, links, question, size, seconds))
 
 
 if __name__ == "__main__":

@@ -41,9 +41,9 @@ handlers, and is the floor rather than a rival. `-` means that a framework has n
 ## In process
 
 The framework alone, without a server: its ASGI callable (Flask's WSGI callable) is awaited with
-requests that are prepared, {at_a_time} at a time: a server makes them when they come, so that they
-are in the processor's cache. The garbage collector is not shown them, since a server does not keep
-them. Each framework has a process of its own; they take turns, {in_process}.
+requests that are prepared, {at_a_time} at a time: a server has no more than a few at once. The
+garbage collector is not shown them, since a server does not keep them. Each framework has a
+process of its own; they take turns, {in_process}.
 
 ![Ratios in process](performance-in-process.svg)
 
@@ -58,7 +58,7 @@ Microseconds per request, the median:
 {process_medians}
 {spread}
 {served}
-
+{by_hand}
 ## Where Erlen is not the fastest
 
 {not_won}
@@ -85,10 +85,10 @@ BETWEEN = """\
 {us:.1f} us lie between `raw` and Erlen where a view returns a plain text. In them its rule is found
 and the host checked, the request is noted in a context variable and among those that a shutdown
 waits for, the text becomes a response, and what the request has opened is closed. `least` does
-that by hand, in one function that knows but one rule; this measures it beside the two:
+that by hand, in one function that knows but a few rules; this measures it beside the two:
 
 ```bash
-nox -s bench -- full --only erlen,raw,least --workload plaintext --parts process,served --rounds 30
+nox -s bench -- full --only erlen,raw,least --workload plaintext --rounds 30
 ```
 """
 
@@ -109,8 +109,9 @@ the ratios are those within a round, the median of them. Everyone is served by u
 (gunicorn, one process with four threads) and Sanic (its own server); `erlen run` is Erlen served by
 its own command.
 
-Ratios are smaller here than in process, since the server's own work is in them. And what `raw`
-leaves out costs more here than there: between two requests other code has run.
+Ratios are smaller here than in process, since the server's own work is in them. And a client that
+has read everything sleeps, so that a server has to wake it: the slower it is, the more often. That
+of the websockets never sleeps.
 
 ![Ratios over a server](performance-served.svg)
 
@@ -120,6 +121,21 @@ Requests per second of the server's core (messages, for websockets), of the best
 
 {rates}
 {spread}"""
+
+BY_HAND = """\
+## Beside what is written by hand
+
+Erlen, `raw` and `least` on the same server: on uvicorn, and on that of `erlen run`, which serves
+any ASGI app. `least` keeps the promises that are named above in one function, has one rule for
+each of these questions, and parses as `raw` does. So what lies between `raw` and `least` is what
+the promises cost, and what lies between `least` and Erlen what it costs to be a framework. The
+client never sleeps, so that no server works to wake it.
+
+How many requests or messages one serves while the other serves 1, in {rounds}: the median, and in
+brackets the least and the greatest.
+
+{table}
+"""
 
 WEIGHTS = """\
 ## Start and memory
@@ -164,6 +180,7 @@ def write(results: Mapping[str, Any]) -> Path:
         process_medians=tables.grid(tables.times_of(results, "median"), columns),
         spread=spread(results, "in process", columns),
         served=served,
+        by_hand=by_hand(results),
         not_won=tables.not_won(results, tomllib.loads((HERE / "notes.toml").read_text("utf-8"))),
         weights=weights(results),
         different=results["different"],
@@ -180,6 +197,15 @@ def between(times: tables.Figures) -> str:
     if "erlen" not in row or "raw" not in row:
         return ""
     return BETWEEN.format(us=row["erlen"] - row["raw"])
+
+
+def by_hand(results: Mapping[str, Any]) -> str:
+    """Write how far Erlen is from what is written by hand, if that was measured."""
+    if not results.get("by hand"):
+        return ""
+    return BY_HAND.format(
+        rounds=results["how"]["by hand"], table=tables.by_hand(results["by hand"])
+    )
 
 
 def spread(results: Mapping[str, Any], part: str, columns: list[str]) -> str:

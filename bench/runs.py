@@ -11,7 +11,7 @@ Results = Mapping[str, Any]
 
 SAME = ("machine", "versions", "different")
 """What has to be the same in all runs."""
-SAME_HOW = ("in process", "served", "requests")
+SAME_HOW = ("in process", "served", "by hand", "requests")
 """What of how they were measured has to be the same, in those that measured it."""
 
 
@@ -47,6 +47,7 @@ def merged(runs: Sequence[Results]) -> dict[str, Any]:
         "in process": together(runs, "in process", min),
         "served": together(runs, "served", joined),
         "echoes": together(runs, "echoes", joined),
+        "by hand": together(runs, "by hand", joined),
         "imports": together(runs, "imports", min),
         "weights": together(runs, "weights", min),
         "runs": {
@@ -65,7 +66,8 @@ def _how(hows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     commands = [f"{how['command']} --json {file}" for how, file in zip(hows, files, strict=True)]
     commands.append(f"nox -s bench -- --read {' '.join(files)}")
     rounds = {}
-    for part, several in (("in process", ", the best of"), ("served", " in each of")):
+    each = " in each of"
+    for part, several in (("in process", ", the best of"), ("served", each), ("by hand", each)):
         if said := [how[part] for how in hows if part in how]:
             rounds[part] = said[0] + f"{several} {len(said)} runs" * (len(said) > 1)
     return {**hows[0], **rounds, "command": "\n".join(commands)}

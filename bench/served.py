@@ -41,13 +41,20 @@ ERLEN += ["--no-access-log", "--port={port}"]
 GUNICORN = [PYTHON, "-m", "gunicorn", "--worker-class=gthread", "--threads=4"]
 GUNICORN += ["--log-level=warning", "--bind=127.0.0.1:{port}", "bench.peers:app()"]
 SANIC = "bench.peers.app().run(port={port}, single_process=True, access_log=False)"
+RUN = [PYTHON, "-m", "bench.running", "{port}"]
 
 COMMANDS = {
     "erlen run": ERLEN,
+    "raw run": RUN,
+    "least run": RUN,
     "flask": GUNICORN,
     "sanic": [PYTHON, "-c", f"import bench.peers; {SANIC}"],
 }
 """What serves; uvicorn, if nothing is said here."""
+
+ON_UVICORN, ON_RUN = ("erlen", "least", "raw"), ("erlen run", "least run", "raw run")
+BY_HAND = ("plaintext", "json", "args")
+"""What is asked of Erlen and of what is written by hand; and echoes over websockets."""
 
 Say = Callable[[str], None]
 Round = dict[str, float]
@@ -242,15 +249,49 @@ def echoes(names: list[str], *, rounds: int, seconds: int, say: Say) -> dict[str
         servers = [stack.enter_context(serving(column, "plain")) for column in able]
         for turn in range(rounds):
             say(f"served: websockets, round {turn + 1} of {rounds}")
-            found.append({})
-            for server in servers:
-                process = server.process.pid
-                order = json.dumps([process, server.port, SOCKETS, seconds, sorted(cores()[1])])
-                output = subprocess.check_output(
-                    [PYTHON, "-m", "bench.clients", order], timeout=seconds + 60
-                )
-                found[-1][server.column] = float(output)
+            found.append({server.column: busily(server, seconds) for server in servers})
     return {"socket": found}
+
+
+def by_hand(*, rounds: int, seconds: int, say: Say) -> dict[str, list[Round]]:
+    """Return what :func:`throughput` does, for Erlen and what is written by hand, on two servers.
+
+    These are uvicorn and that of ``erlen run``. Their client never sleeps, see
+    :func:`bench.clients.busily`.
+    """
+    asked = [WORKLOADS[name] for name in BY_HAND]
+    found: dict[str, list[Round]] = {name: [] for name in (*BY_HAND, "socket")}
+    with ExitStack() as stack:
+        columns = (*ON_UVICORN, *ON_RUN)
+        servers = [stack.enter_context(serving(column, "plain")) for column in columns]
+        for turn in range(rounds):
+            say(f"by hand: round {turn + 1} of {rounds}")
+            shift = turn % len(servers)
+            turns = servers[shift:] + servers[:shift]
+            for workload in asked:
+                found[workload.name].append(
+                    {s.column: busily(s, seconds, checked(s, workload)) for s in turns}
+                )
+            found["socket"].append({s.column: busily(s, seconds) for s in turns})
+    return found
+
+
+def busily(server: Server, seconds: float, workload: Workload | None = None) -> float:
+    """Ask, or let websockets echo, for *seconds*; return how much the server did per second."""
+    request = None if workload is None else request_of(workload, server.port)
+    connections = SOCKETS if workload is None else CONNECTIONS
+    cores_of_client = sorted(cores()[1])
+    order = [server.process.pid, server.port, connections, seconds, cores_of_client, request]
+    command = [PYTHON, "-m", "bench.clients", json.dumps(order)]
+    return float(subprocess.check_output(command, timeout=seconds + 60))
+
+
+def request_of(workload: Workload, port: int) -> str:
+    """Write a request without a body as it is sent."""
+    path = f"{workload.path}?{workload.query}" if workload.query else workload.path
+    host, agent = ("Host", f"127.0.0.1:{port}"), ("User-Agent", "bench/1")
+    fields = "".join(f"{name}: {value}\r\n" for name, value in (host, agent, *workload.headers))
+    return f"{workload.method} {path} HTTP/1.1\r\n{fields}\r\n"
 
 
 def weights(

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from bench.peers import BY_HAND
-from bench.served import SOCKETS
+from bench.served import ON_RUN, ON_UVICORN, SOCKETS
 from bench.workloads import WORKLOADS
 
 Figures = Mapping[str, Mapping[str, float]]
@@ -109,6 +109,31 @@ def _rounds_of(results: Mapping[str, Any]) -> list[tuple[str, list[dict[str, flo
     ]
 
 
+def by_hand(results: Mapping[str, Any]) -> str:
+    """Write the rates of Erlen and of the least of it as parts of those of ``raw``.
+
+    On the same server, and for the server of ``erlen run`` also of those of ``raw`` on uvicorn.
+    """
+    uvicorn, run = ON_UVICORN[-1], ON_RUN[-1]
+    pairs = [(c, uvicorn) for c in ON_UVICORN[:-1]] + [(c, run) for c in ON_RUN[:-1]]
+    pairs.append((ON_RUN[0], uvicorn))
+
+    def cell(rounds: list[dict[str, float]], column: str, floor: str) -> str:
+        parts = [each[column] / each[floor] for each in rounds if each[floor]]
+        if not parts:  # the seconds were others'
+            return "-"
+        return f"{figure(median(parts))} ({figure(min(parts))} to {figure(max(parts))})"
+
+    head = ["", *(f"{column} / {floor}" for column, floor in pairs)]
+    return table(
+        head,
+        (
+            [WORDS[name], *(cell(rounds, *pair) for pair in pairs)]
+            for name, rounds in results.items()
+        ),
+    )
+
+
 def summary(results: Mapping[str, Any]) -> str:
     """Write everything for a terminal."""
     times, rates = times_of(results), rates_of(results)
@@ -133,6 +158,8 @@ def summary(results: Mapping[str, Any]) -> str:
         if runs := results.get("runs"):
             single = spread(runs["served"], columns)
             parts += ["Over a server: the ratios of the single runs", single]
+    if results.get("by hand"):
+        parts += ["By hand: rates as a part of others", by_hand(results["by hand"])]
     if results.get("weights"):
         parts += ["Start and memory", weights(results)]
     if results.get("slope"):

@@ -6,16 +6,19 @@ import gc
 import math
 import mmap
 import os
+import socket
 import subprocess
 import sys
-from contextlib import AsyncExitStack
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from bench import inprocess, peers, processes, runs, served, tables, worker
+from bench import clients, inprocess, peers, processes, runs, served, tables, worker
 from bench.calls import AT_A_TIME, Answer, Asgi, Wrong, Wsgi, batches, check, prepared
 from bench.plot import plot
 from bench.served import answers_in
@@ -39,14 +42,74 @@ async def test_a_peer_gives_the_answer_that_all_give(name, workload):
     assert seconds > 0
 
 
-async def test_the_least_by_hand_gives_the_answer_too_and_refuses_what_is_no_host():
+@pytest.mark.parametrize("name", served.BY_HAND)
+async def test_the_least_by_hand_gives_the_answer_too_and_refuses_what_is_no_host(name):
     app = peers.build("least", "plain")
 
-    ready = await prepared(Asgi(app), WORKLOADS["plaintext"])
+    ready = await prepared(Asgi(app), WORKLOADS[name])
 
-    assert peers.lacks("least").keys() == WORKLOADS.keys() - {"plaintext"}
+    assert peers.lacks("least").keys() == WORKLOADS.keys() - {*served.BY_HAND}
     with pytest.raises(ValueError, match="is no host"):
-        await Asgi(app).ask(replace(ready, headers=(("host", "no host"),)))
+        await Asgi(app).ask(replace(ready, headers=(("host", "no host"), *ready.headers)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="servers are measured on Linux only")
+@pytest.mark.parametrize("column", ["erlen run", "least", "raw run"])
+def test_each_server_gives_the_answers_that_are_counted(column):
+    with served.serving(column, "plain") as server:
+        for name in served.BY_HAND:
+            served.checked(server, WORKLOADS[name])
+            assert served.busily(server, 0.2, WORKLOADS[name]) > 0
+        assert served.busily(server, 0.2) > 0
+
+
+@contextmanager
+def answering(answers: Iterable[bytes]) -> Iterator[int]:
+    """Serve one connection, which gets these *answers* and is closed by an empty one.
+
+    Yields the port.
+    """
+
+    def serve() -> None:
+        link, _ = listener.accept()
+        with link:
+            for answer in answers:
+                if not link.recv(4096) or not answer:
+                    return
+                link.sendall(answer)
+            link.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(5)
+
+
+def test_what_is_counted_is_one_answer_as_long_as_the_first():
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+
+    with answering([answer, answer + b"!"]) as port:
+        links, size = clients.asking(port, 1, b"?")
+        with links[0], pytest.raises(SystemExit, match=f"more than {len(answer)} bytes"):
+            clients.busily(os.getpid(), links, b"?", size, 5)
+
+
+def test_a_server_that_closes_a_connection_is_not_counted():
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+
+    with answering([answer, b""]) as port:
+        links, size = clients.asking(port, 1, b"?")
+        with links[0], pytest.raises(SystemExit, match="closed a connection"):
+            clients.busily(os.getpid(), links, b"?", size, 5)
+
+
+def test_what_is_no_answer_is_not_counted():
+    with (
+        answering([b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n"]) as port,
+        pytest.raises(SystemExit, match=r"not an answer: b'HTTP/1\.1 500 Oh"),
+    ):
+        clients.asking(port, 1, b"?")
 
 
 @pytest.mark.parametrize("name", ["erlen", "raw"])
@@ -250,6 +313,26 @@ def test_a_peer_is_compared_in_the_rounds_that_it_had_with_erlen():
     assert tables.served_ratios_of(results)["socket"] == {"erlen": 1.0, "raw": 0.5, "falcon": 3.0}
     best = {"erlen": 100.0, "raw": 200.0, "falcon": 10.0, "quart": 5.0}
     assert tables.rates_of(results)["socket"] == best
+
+
+def test_beside_what_is_written_by_hand_each_is_compared_on_its_own_server():
+    quick = {"erlen": 9.0, "least": 9.5, "raw": 10.0}
+    quick |= {"erlen run": 12.0, "least run": 14.0, "raw run": 16.0}
+    slow = {**quick, "erlen": 8.0}
+    nobody = dict.fromkeys(quick, 0.0)
+
+    lines = tables.by_hand({"json": [quick, slow, nobody]}).splitlines()
+
+    columns = [cell.strip() for cell in lines[0].split("|")[2:-1]]
+    cells = [cell.strip() for cell in lines[2].split("|")[2:-1]]
+    assert dict(zip(columns, cells, strict=True)) == {
+        "erlen / raw": "0.85 (0.80 to 0.90)",
+        "least / raw": "0.95 (0.95 to 0.95)",
+        "erlen run / raw run": "0.75 (0.75 to 0.75)",
+        "least run / raw run": "0.88 (0.88 to 0.88)",
+        "erlen run / raw": "1.20 (1.20 to 1.20)",
+    }
+    assert " - " in tables.by_hand({"json": [nobody]})
 
 
 def test_what_is_not_won_is_told_with_its_reason():
