@@ -40,11 +40,14 @@ class Effort:
     """The workloads that are asked in process."""
     served: tuple[str, ...]
     """The workloads that are asked over a server."""
+    parts: tuple[str, ...]
+    """What of :data:`PARTS` is measured if nobody says."""
 
 
 ALL = tuple(WORKLOADS)
 # Making every peer's app with 5000 routes takes minutes.
 FEWER = tuple(name for name in ALL if not name.startswith("routes5000"))
+PARTS = ("process", "served", "echoes", "byhand", "weights", "slope")
 SERVED = (*(name for name in ALL if not name.startswith("routes")), "routes500_dynamic")
 EFFORTS = {
     "quick": Effort(
@@ -58,6 +61,7 @@ EFFORTS = {
         requests=40_000,
         process=FEWER,
         served=("plaintext", "json", "args"),
+        parts=tuple(part for part in PARTS if part != "byhand"),
     ),
     "full": Effort(
         rounds=9,
@@ -70,9 +74,9 @@ EFFORTS = {
         requests=200_000,
         process=ALL,
         served=SERVED,
+        parts=PARTS,
     ),
 }
-PARTS = ["process", "served", "echoes", "byhand", "weights", "slope"]
 PACKAGES = [*peers.PEERS, "uvicorn", "uvloop", "httptools", "websockets", "gunicorn"]
 
 
@@ -101,7 +105,8 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     usual = [name for name in peers.PEERS if name not in peers.ON_REQUEST]
     names = options.only or [name for name in usual if installed(name)]
     asked = options.workload or list(effort.process)
-    parts = options.parts or (["process"] if options.only or options.workload else PARTS)
+    usual_parts = ("process",) if options.only or options.workload else effort.parts
+    parts = options.parts or list(usual_parts)
     results: dict[str, Any] = {
         "when": time.strftime("%Y-%m-%d"),
         "machine": machine(),
@@ -205,7 +210,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--parts",
         type=list_of(dict.fromkeys(PARTS)),
-        help=f"of {','.join(PARTS)}; with --only or --workload just process, else all",
+        help=f"of {','.join(PARTS)}; with --only or --workload just process, else all"
+        " (quick: all but byhand)",
     )
     parser.add_argument("--rounds", type=int, help="how often to measure")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
