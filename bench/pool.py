@@ -108,7 +108,7 @@ def in_executor(function: Callable[[], Any]) -> Awaitable[Any]:
 
 
 class OwnThread:
-    """A thread for one client: as little as one can do to make its calls, one after another."""
+    """A thread that one client has for itself, which makes its calls one after another."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -188,7 +188,7 @@ async def block(calls: dict[str, Call]) -> dict[str, float]:
     """Compare with what 32 clients that each make 40 calls of 5 ms cannot fall below.
 
     Bare threads that call nothing else say what of it is the machine's, and threads that each
-    serve one client alone what it costs at least to hand a call over and its outcome back.
+    serve one client alone what it costs to hand calls over where nobody chooses a thread.
     """
     own = [OwnThread() for _ in range(CONCURRENT)]
 
