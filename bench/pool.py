@@ -1,8 +1,10 @@
 """What it costs to run ``def`` code in a thread: our pool beside an executor, and beside anyio.
 
-Run ``python -m bench.pool``: first on the event loop that ``erlen run`` chooses where it is
-installed, uvloop's, then on asyncio's own. Microseconds, the best of many rounds that take turns;
-the last column is the multiple of the executor. An executor is used as everybody uses it, with
+Run ``python -m bench.pool``. It measures on the event loop that ``erlen run`` chooses where it is
+installed, uvloop's, and on asyncio's own; on one core, as the servers of the bench have it, and on
+all: to wake a thread on a core that sleeps takes longer than the call, and the system decides
+where threads run. Microseconds, the best of many rounds that take turns; the last column is
+the multiple of the executor. An executor is used as everybody uses it, with
 ``run_in_executor(None, copy_context().run, function)``. At the end stands what the pool
 is to reach.
 """
@@ -10,6 +12,7 @@ is to reach.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from asyncio import AbstractEventLoop
@@ -288,18 +291,30 @@ def loops() -> dict[str, Callable[[], AbstractEventLoop]]:
     return {"uvloop": import_module("uvloop").new_event_loop, **own} if find_spec("uvloop") else own
 
 
+def places() -> dict[str, set[int]]:
+    """Return the cores to measure on, by their name: one alone, and all, where one can choose."""
+    if sys.platform != "linux":
+        return {"all cores": set()}
+    usable = os.sched_getaffinity(0)
+    one = {"one core": {min(usable)}}
+    return {**one, f"{len(usable)} cores": usable} if len(usable) > 1 else one
+
+
 def main() -> None:
-    """Measure on each loop; print at the end what the pool reached."""
+    """Measure on each loop, on one core and on all; print at the end what the pool reached."""
     reached = {}
-    for name, factory in loops().items():
-        print(f"\n# on the loop of {name}")
-        with asyncio.Runner(loop_factory=factory) as runner:
-            reached[name] = runner.run(measure())
+    for place, cores in places().items():
+        if cores:
+            os.sched_setaffinity(0, cores)  # threads that are started from now on stay there, too
+        for loop, factory in loops().items():
+            print(f"\n# on the loop of {loop}, on {place}")
+            with asyncio.Runner(loop_factory=factory) as runner:
+                reached[f"{loop}, {place}"] = runner.run(measure())
     print("\ncalls with the pool: what they cost, and what they may cost")
-    for name, costs in reached.items():
+    for where, costs in reached.items():
         for case, cost in costs.items():
             limit, unit = AIMS[case]
-            print(f"  {name:<8} {case:<20} {cost:9.3f} {limit:7.2f} {unit}")
+            print(f"  {where:<18} {case:<20} {cost:9.3f} {limit:7.2f} {unit}")
 
 
 if __name__ == "__main__":
