@@ -23,6 +23,7 @@ from websockets.exceptions import InvalidStatus
 
 from erlen.server import Settings, protocols
 from erlen.server.protocols import with_h11, with_httptools
+from erlen.server.protocols.heads import head_of
 from erlen.server.serving import Config, make_config
 from tests.waiting import until
 
@@ -509,6 +510,47 @@ async def test_a_usual_answer_needs_no_step_of_uvicorns(access_log, monkeypatch,
 
     assert answer == b"HTTP/1.1 200 OK\r\nx-tea: green\r\ncontent-length: 5\r\n\r\nhello"
     assert len(logged(caplog)) == access_log
+
+
+class Life:
+    """Ends with what it is an attribute of: bytes take no weak reference."""
+
+
+class Value(bytes):
+    """A value of a header, of which one sees whether it lives."""
+
+    def __init__(self, _):
+        self.life = Life()
+
+
+def lives_when_sent(name, *values):
+    """Send an answer with each of these *values*; what lives as long as they do."""
+    lives = []
+    for value in map(Value, values):
+        lives.append(weakref.ref(value.life))
+        head, _ = head_of(200, USUAL, [(name, value), FIVE])
+        assert b"\r\n%b: %b\r\n" % (name.lower(), value) in head
+    del value
+    return [life() for life in lives]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "stays"),
+    [
+        *[(b"x-usual", 10, True), (b"x-usual", 1000, True)],
+        *[(b"x-usual", 2000, False), (b"set-cookie", 10, False), (b"Set-Cookie", 10, False)],
+    ],
+)
+def test_a_cookie_or_a_long_value_does_not_stay_in_memory(name, size, stays):
+    (life,) = lives_when_sent(name, b"x" * size)
+
+    assert (life is not None) is stays
+
+
+def test_values_that_are_others_each_time_do_not_fill_the_memory():
+    lives = lives_when_sent(b"x-request-id", *[b"%d" % number for number in range(3000)])
+
+    assert sum(life is not None for life in lives) <= 512
 
 
 async def test_what_a_stream_goes_on_with_needs_no_step_of_uvicorns(monkeypatch):
