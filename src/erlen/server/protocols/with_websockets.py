@@ -52,16 +52,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.arrived = Arrived()
         self.queue = cast(Any, self.arrived)  # where uvicorn puts what it has for the app
-        app: Any = self.app
-
-        async def answering(scope: Any, receive: Any, send: Any) -> Any:
-            result: Any = await app(scope, receive, send)
-            if self.initial_response is not None and self.close_sent:
-                # The whole response was sent; uvicorn misses a handshake here, and logs that.
-                self.handshake_complete = True
-            return result
-
-        self.app = answering
 
     def handle_events(self) -> None:
         """Take what came, as uvicorn would."""
@@ -120,7 +110,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             or not self.writable.is_set()
             or message["type"] != "websocket.send"
         ):
-            return await super().send(message)
+            await super().send(message)
+            if self.initial_response is not None and self.close_sent:
+                # The whole response was sent; uvicorn would miss a handshake, and log that.
+                self.handshake_complete = True
+            return
         data, text = message.get("bytes"), message.get("text")
         try:
             if data is not None:
