@@ -179,20 +179,33 @@ class Pending(Generic[T]):
 class _Errand:
     """A coroutine that the loop runs for a waiting thread."""
 
-    __slots__ = ("done", "error", "result", "task")
+    __slots__ = ("begun", "done", "error", "result", "task", "unwanted")
 
     def __init__(self) -> None:
-        self.done = False
+        self.begun = self.unwanted = self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
 
     async def run(self, function: Callable[..., Awaitable[Any]], args: Any, kwargs: Any) -> None:
         """Keep the outcome; a task that raised a SystemExit would end the loop."""
+        self.begun = True
+        if self.unwanted:
+            self.cancel()
         try:
             self.result = await function(*args, **kwargs)
         except BaseException as error:
             self.error = error
+
+    def cancel(self) -> None:
+        """Cancel the coroutine where it waits, or where it first will.
+
+        A task that is cancelled before its first step never makes one, and a teardown has to run.
+        """
+        task = cast("asyncio.Task[None]", self.task)
+        self.unwanted = True
+        if self.begun:
+            task.cancel()
 
     def forget_error(self) -> BaseException:
         """Return the error, and forget it: it knows the frames that know this."""
@@ -234,7 +247,7 @@ class Owner:
 
         def finish(task: asyncio.Task[None]) -> None:
             self._errands.remove(errand)
-            if task.cancelled():  # before its first step
+            if not errand.begun:  # the loop ends
                 errand.error = CancelledError()
             errand.done = True
             self._inbox.put(_nothing)
@@ -249,10 +262,8 @@ class Owner:
 
     def interrupt(self) -> None:
         """Cancel the coroutine that the thread waits for, if it waits; on the loop."""
-        if self._errands:
-            task = cast("asyncio.Task[None]", self._errands[-1].task)
-            if task is not asyncio.current_task():
-                task.cancel()
+        if self._errands and self._errands[-1].task is not asyncio.current_task():
+            self._errands[-1].cancel()
 
     def work_until(self, errand: Any) -> None:
         """Do what the loop puts into the inbox until *errand* is done."""

@@ -456,6 +456,35 @@ async def test_a_cancel_reaches_what_a_def_view_waits_for():
     await app.close_worker_pool()
 
 
+async def test_an_async_step_after_a_def_one_runs_even_if_a_cancel_comes_right_before_it():
+    app = Erlen("late")
+    log: list[str] = []
+    loop = asyncio.get_running_loop()
+    app.get("/")(lambda: "x")
+
+    @app.teardown_request
+    async def last(error: Any) -> None:
+        log.append("begun")
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            log.append("cancelled")
+            raise
+
+    @app.teardown_request
+    def first(error: Any) -> None:
+        # While the loop sleeps, a cancel and then the other step get in line.
+        loop.call_soon_threadsafe(time.sleep, 0.05)
+        loop.call_soon_threadsafe(loop.call_soon, exchange.task.cancel)
+
+    exchange = Exchange(app)
+    exchange.begin()
+    await exchange.over()
+
+    assert log == ["begun", "cancelled"]
+    await app.close_worker_pool()
+
+
 async def test_a_client_that_leaves_ends_what_a_def_generator_waits_for():
     app = Erlen("waits")
     log: list[str] = []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+import time
 from contextvars import ContextVar, copy_context
 
 import pytest
@@ -221,6 +222,61 @@ async def test_a_coroutine_that_was_cancelled_is_cancelled_in_the_owner():
         return "seen"
 
     assert await in_owner(run) == "seen"
+
+
+def in_one_turn(loop, call):
+    """Let *loop* make *call* when what is handed to it next has begun, and not gone on."""
+    loop.call_soon_threadsafe(time.sleep, 0.05)
+    loop.call_soon_threadsafe(loop.call_soon, call)
+
+
+async def test_a_coroutine_that_is_interrupted_before_it_began_is_cancelled_where_it_first_waits():
+    log = []
+
+    async def work():
+        log.append("begun")
+        await asyncio.sleep(0)
+        log.append("not reached")
+
+    def run(owner):
+        in_one_turn(owner.loop, owner.interrupt)
+        with pytest.raises(asyncio.CancelledError):
+            owner.wait_for(work)
+
+    await in_owner(run)
+    assert log == ["begun"]
+
+
+async def test_a_coroutine_that_never_waits_is_over_before_an_interrupt():
+    async def work():
+        return "over"
+
+    def run(owner):
+        in_one_turn(owner.loop, owner.interrupt)
+        return owner.wait_for(work)
+
+    assert await in_owner(run) == "over"
+
+
+async def test_an_owner_hears_that_the_loop_ended_before_its_coroutine_began():
+    here = asyncio.current_task()
+    log = []
+
+    def end():
+        for task in asyncio.all_tasks() - {here}:
+            task.cancel()
+
+    async def work():
+        log.append("not reached")
+
+    def run(owner):
+        in_one_turn(owner.loop, end)
+        with pytest.raises(asyncio.CancelledError):
+            owner.wait_for(work)
+        return "heard"
+
+    assert await in_owner(run) == "heard"
+    assert log == []
 
 
 async def test_a_variable_that_the_coroutine_sets_is_set_in_the_owner():
