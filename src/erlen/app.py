@@ -641,7 +641,7 @@ class App(Registrar, Starlette):
             self._jinja_env.auto_reload = reloads_templates(cast(Any, self))
 
     def freeze(self) -> None:
-        """Compile the handler of every rule; done by itself before the first request.
+        """Compile the pipeline of every rule; done by itself before the first request.
 
         :raises SetupError: if something does not fit together.
         """
@@ -656,10 +656,10 @@ class App(Registrar, Starlette):
                 if rule.endpoint not in self.registry.views and self.router.is_covered(route):
                     continue  # FLASK: it builds URLs, as the tutorial's "/" of the app does
                 self._check_view(route)
-                route.handler = pipelines.compile_rule(rule)
+                route.pipeline = pipelines.compile_rule(rule)
                 twin = getattr(route, "options_twin", None)
                 if twin is not None:
-                    twin.handler = pipelines.compile_rule(rule, options_twin=True)
+                    twin.pipeline = pipelines.compile_rule(rule, options_twin=True)
         self.others = Others.compiled(pipelines)
         self.hops = Hops.of(self.config["TRUSTED_PROXIES"])
         self.frozen = True

@@ -123,7 +123,7 @@ class AppGlobals:
 
 
 @shares(
-    *("app", "scope", "kind", "receive", "send", "route", "handler", "params", "error"),
+    *("app", "scope", "kind", "receive", "send", "route", "pipeline", "params", "error"),
     *("connection", "closed", "inline", "untidy", "loop_thread", "task", "stage"),
     *("opened", "globals", "sending", "unchanged", "_begun", "torn_down", "unhandled", "raised"),
     *("threads", "admitted", "owner", "owner_thread", "conversation"),
@@ -145,8 +145,8 @@ class Context(Generic[AppT]):
     torn_down: bool = False
     task: Task[Any] | None = None
     """What serves this, if it is served."""
-    handler: Any = None
-    """The pipeline that it goes through, if it is served."""
+    pipeline: Any = None
+    """The handlers of its rule, if it is served."""
     stage: str | None = None
     """``"view"``, ``"first piece"`` or ``"body"``: what may be cancelled. ``None``: the rest."""
     threads: int = 0

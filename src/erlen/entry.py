@@ -1,4 +1,4 @@
-"""Where the server comes in: from a scope to the handler of its rule, and the last resort.
+"""Where the server comes in: from a scope to the pipeline of its rule, and the last resort.
 
 These are functions of a scope and not methods, because the middleware stack keeps what it is
 given: a bound method there would keep the app alive for ever.
@@ -33,7 +33,7 @@ from .hosts import HOST_NAMES, same_origin
 from .lifespan import run_lifespan
 from .logs import printable
 from .matching import SOCKET, Key
-from .pipeline import Handler, Pipelines, Straight
+from .pipeline import Pipeline, Pipelines, Straight
 from .proxies import current
 from .responses import SHORT, SHORT_LENGTHS, content_length
 from .results import HTML, Foreign
@@ -62,14 +62,14 @@ _LAST_WORDS = 0.2
 
 
 class Others(NamedTuple):
-    """The handlers of what no rule of ours serves."""
+    """The pipelines of what no rule of ours serves."""
 
-    miss: Handler
-    miss_websocket: Handler
-    route: Handler
-    route_websocket: Handler
-    mount: Handler
-    mount_websocket: Handler
+    miss: Pipeline
+    miss_websocket: Pipeline
+    route: Pipeline
+    route_websocket: Pipeline
+    mount: Pipeline
+    mount_websocket: Pipeline
 
     @classmethod
     def compiled(cls, pipelines: Pipelines) -> Others:
@@ -83,7 +83,7 @@ class Others(NamedTuple):
             pipelines.around(_converse_foreign, hooks=False, websocket=True),
         )
 
-    def handler_of(self, route: BaseRoute | None, kind: str) -> Handler:
+    def pipeline_of(self, route: BaseRoute | None, kind: str) -> Pipeline:
         """Return what serves a foreign *route*, or nothing at all."""
         if kind == "websocket":
             if route is None:
@@ -144,13 +144,11 @@ async def serve(
         outer = get_current()
         token = set_current(context)
         try:
-            handler = context.handler
-            if (
-                handler.__class__ is not Straight
-                or keep is not None
-                or (heard and somebody_listens())
-            ):
-                await handler(context)
+            pipeline = context.pipeline
+            if keep is not None or (heard and somebody_listens()):
+                await pipeline.full(context)
+            elif pipeline.__class__ is not Straight:
+                await pipeline.usual(context)
             else:  # PERF: what Straight is for
                 rest: Any
                 headers: Any
@@ -158,24 +156,24 @@ async def serve(
                 rest = headers = body = None
                 try:
                     context.stage = "view"
-                    view, params = handler.view, context.params
+                    view, params = pipeline.view, context.params
                     value = await (view(**params) if params else view())
                     if context.untidy:
-                        rest = handler.rest(context, value)
-                    elif value.__class__ is str and handler.takes_text:
+                        rest = pipeline.rest(context, value)
+                    elif value.__class__ is str and pipeline.takes_text:
                         # PERF: without looking for what lays it out, and calling that.
                         body = value.encode()
                         size = len(body)
                         length = SHORT_LENGTHS[size] if size < SHORT else content_length(size)
                         headers = [HTML, length]
-                    elif (lay_out := handler.plain.get(value.__class__)) is None:
-                        rest = handler.rest(context, value)
+                    elif (lay_out := pipeline.plain.get(value.__class__)) is None:
+                        rest = pipeline.rest(context, value)
                     else:
                         headers, body = laid_out = lay_out(value)
                         if context.untidy:
-                            rest = handler.rest(context, handler.response(laid_out))
+                            rest = pipeline.rest(context, pipeline.response(laid_out))
                 except BaseException as error:
-                    rest = handler.rest(context, None, error)
+                    rest = pipeline.rest(context, None, error)
                 if rest is not None:  # awaited here, where no error is handled
                     await rest
                 else:
@@ -189,12 +187,12 @@ async def serve(
                     except BaseException as error:
                         scope["erlen.sent"] = "http.response.start"
                         if not (isinstance(error, OSError) and tells_departure(scope)):
-                            await handler.flow.end(context, error)
+                            await pipeline.flow.end(context, error)
                             raise
                     if context.untidy or context.connection is not None:
                         scope["erlen.sent"] = "http.response.start"
                         if context.untidy:
-                            await handler.flow.end(context, None)
+                            await pipeline.flow.end(context, None)
                         else:
                             context.connection.close()
         except CancelledError:
@@ -231,7 +229,7 @@ def _matched(
     send: Send,
     thread: int,
 ) -> Context[Any]:
-    """Return the context of *scope*, with the handler of what its path and its host lead to."""
+    """Return the context of *scope*, with the pipeline of what its path and its host lead to."""
     headers: Any
     try:
         headers, root_path = scope["headers"], scope["root_path"]
@@ -268,18 +266,18 @@ def _matched(
     if error is not None:
         route, params, failure = None, {}, error
     scope["router"] = router
-    handler: Handler
+    pipeline: Pipeline
     if route is None:
-        handler = app.others.handler_of(None, kind)
+        pipeline = app.others.pipeline_of(None, kind)
         if isinstance(failure, MethodNotAllowed):
             _name_missed(scope, failure)
     else:
         try:
-            handler = route.handler
+            pipeline = route.pipeline
             scope["endpoint"] = route.endpoint
             scope["path_params"] = params
         except AttributeError:
-            handler = app.others.handler_of(route, kind)
+            pipeline = app.others.pipeline_of(route, kind)
         scope["route"] = route
     context: Context[Any] = Context()
     context.app = app
@@ -288,7 +286,7 @@ def _matched(
     context.receive = receive
     context.send = send
     context.route = route
-    context.handler = handler
+    context.pipeline = pipeline
     context.params = params
     context.error = failure
     context.connection = None

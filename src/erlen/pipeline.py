@@ -18,11 +18,11 @@ from .registry import Inline, Rule, blueprint_of
 from .responses import BODILESS, SHORT, SHORT_LENGTHS, Response, content_length
 from .results import HTML, Foreign, Plain, Results
 from .sending import encode, send_stream, tells_departure
-from .signals import appcontext_pushed, heard, somebody_listens
+from .signals import appcontext_pushed
 from .threads import Handler, brief, leading_async, owned
 from .websockets import WebSocket, is_departure
 
-__all__ = ["Handler", "PipelineApp", "Pipelines", "Straight"]
+__all__ = ["Pipeline", "PipelineApp", "Pipelines", "Straight"]
 
 
 class PipelineApp(FlowApp, Protocol):
@@ -33,8 +33,20 @@ class PipelineApp(FlowApp, Protocol):
     def converts_itself(self) -> bool: ...
 
 
-class Straight:
-    """The handler of an ``async def`` view with nothing around it.
+class Pipeline:
+    """The handlers of a rule, of which the entry takes one for each request."""
+
+    __slots__ = ("full", "usual")
+
+    def __init__(self, full: Handler, usual: Handler | None = None) -> None:
+        self.full = full
+        """Serves any request."""
+        self.usual = usual or full
+        """Serves one whose context nobody keeps and whose signals nobody hears."""
+
+
+class Straight(Pipeline):
+    """The handlers of an ``async def`` view with nothing around it.
 
     PERF: the entry does the usual itself, which is a coroutine less for each request: it calls
     the view, lays out what that returned and sends it. It leaves the rest to this.
@@ -44,12 +56,14 @@ class Straight:
 
     def __init__(
         self,
+        full: Handler,
         view: Callable[..., Awaitable[Any]],
         plain: Mapping[type[Any], Callable[[Any], Plain]],
         results: Results,
         flow: Flow,
         rest: Callable[..., Coroutine[Any, Any, None]],
     ) -> None:
+        super().__init__(full, rest)
         self.view = view
         self.plain = plain
         """What lays out the values of each type that need no Response."""
@@ -59,18 +73,14 @@ class Straight:
         """Makes a response of what was laid out, for somebody who looks at it after all."""
         self.flow = flow
         self.rest = rest
-        """Serves a context, from its beginning or from what its view returned or raised."""
-
-    def __call__(self, context: Context[Any]) -> Awaitable[None]:
-        """Serve *context*."""
-        return self.rest(context)
+        """Serves a context from what its view returned or raised."""
 
 
 class Pipelines:
-    """The handlers of one app. Flows are shared by the rules of a blueprint."""
+    """Compiles those of one app. Flows are shared by the rules of a blueprint."""
 
     def __init__(self, app: PipelineApp) -> None:
-        # Only until the freeze is over: the app holds the handlers, not they the app.
+        # Only until the freeze is over: the app holds the pipelines, not they the app.
         self._app = app
         self._flows: dict[tuple[str, type[Any], str], Flow] = {}
 
@@ -83,13 +93,13 @@ class Pipelines:
             self._flows[key] = Flow(self._app, scope, bind, kind)
         return self._flows[key]
 
-    def compile_rule(self, rule: Rule, *, options_twin: bool = False) -> Handler:
-        """Return the shortest handler that serves *rule*.
+    def compile_rule(self, rule: Rule, *, options_twin: bool = False) -> Pipeline:
+        """Return the shortest handlers that serve *rule*.
 
         :raises SetupError: if its endpoint has no view.
         """
         if options_twin:
-            return self._ours(rule.endpoint, _answer_options)
+            return Pipeline(self._ours(rule.endpoint, _answer_options))
         view = self._app.registry.views.get(rule.endpoint)
         if view is None:
             raise SetupError(
@@ -97,38 +107,39 @@ class Pipelines:
                 f" view. Name one: @app.endpoint({rule.endpoint!r})."
             )
         if rule.websocket:
-            return _websocket(self.flow(rule.endpoint, OnLoop(), "websocket"), _with_params(view))
+            flow = self.flow(rule.endpoint, OnLoop(), "websocket")
+            return Pipeline(_websocket(flow, _with_params(view)))
         flow = self.flow(rule.endpoint, OnLoop())
         if rule.options.get("inline"):
-            return _served(flow, _with_params(Inline(view)))
+            return Pipeline(_served(flow, _with_params(Inline(view))))
         seconds: float | None = rule.options.get("timeout")
         if not is_async(view) or (flow.takes_thread and getattr(view, "is_brief", False)):
             prefetch = not rule.options.get("stream_body")
             step = _with_params(view, InOwner())
             full = self._owned(rule.endpoint, step, prefetch=prefetch, seconds=seconds)
             if is_async(view) or flow.surrounds or seconds is not None:
-                return full
-            return self._brief(rule.endpoint, view, full)
+                return Pipeline(full)
+            return Pipeline(full, self._brief(rule.endpoint, view, full))
         if seconds is not None:
-            return _served(flow, in_time(flow, _with_params(view), seconds))
+            return Pipeline(_served(flow, in_time(flow, _with_params(view), seconds)))
         full = _served(flow, _with_params(view))
         if not inspect.iscoroutinefunction(view) or flow.starts or flow.tears:
-            return full
+            return Pipeline(full)
         return _direct(flow, self._app, view, full)
 
-    def miss(self, *, websocket: bool = False) -> Handler:
-        """Return the handler of what no rule matches: hooks, then the kept error."""
+    def miss(self, *, websocket: bool = False) -> Pipeline:
+        """Return the handlers of what no rule matches: hooks, then the kept error."""
         if websocket:
-            return _websocket(self.flow(None, OnLoop(), "websocket"), _raise_error)
+            return Pipeline(_websocket(self.flow(None, OnLoop(), "websocket"), _raise_error))
         full = self._ours(None, _raise_error)
         flow = self.flow(None, OnLoop())
-        return full if flow.surrounds else _missed(flow, full)
+        return Pipeline(full) if flow.surrounds else Pipeline(full, _missed(flow, full))
 
-    def around(self, view: Step, *, hooks: bool = True, websocket: bool = False) -> Handler:
-        """Return a handler for a foreign route: the app's own steps around *view*."""
+    def around(self, view: Step, *, hooks: bool = True, websocket: bool = False) -> Pipeline:
+        """Return the handlers of a foreign route: the app's own steps around *view*."""
         flow = self.flow(None, OnLoop(), "websocket" if websocket else "request")
         serve = _websocket if websocket else _served
-        return serve(flow, view, before=flow.before if hooks else ())
+        return Pipeline(serve(flow, view, before=flow.before if hooks else ()))
 
     def _ours(self, endpoint: str | None, view: Step) -> Handler:
         """Return the handler of a view of ours, which waits for nothing.
@@ -216,7 +227,7 @@ _UNCALLED: Any = object()
 
 def _direct(
     flow: Flow, app: PipelineApp, view: Callable[..., Awaitable[Any]], full: Handler
-) -> Handler:
+) -> Pipeline:
     """Compile the pipeline of an ``async def`` view with before and after hooks at most.
 
     PERF: it does what ``_served`` does in a few Python calls instead of a dozen
@@ -235,9 +246,6 @@ def _direct(
         context: Context[Any], value: Any = _UNCALLED, raised: BaseException | None = None
     ) -> None:
         scope, send = context.scope, context.send
-        begins = value is _UNCALLED and raised is None
-        if begins and ((heard and somebody_listens()) or "erlen.keep" in scope):
-            return await full(context)
         failure: BaseException | None = None
         response: Any = None
         laid_out: Any = None
@@ -248,7 +256,7 @@ def _direct(
                     if raised is not None:
                         error, raised = raised, None  # it knows the frames that know it
                         raise error
-                    if begins:
+                    if value is _UNCALLED:
                         for step in before:
                             value = await step()
                             if value is not None:
@@ -339,7 +347,9 @@ def _direct(
             failure = None  # it knows this frame, and the two would stay
         return None
 
-    return direct if before or after else Straight(view, plain, results, flow, direct)
+    if before or after:
+        return Pipeline(full, direct)
+    return Straight(full, view, plain, results, flow, direct)
 
 
 def _missed(flow: Flow, full: Handler) -> Handler:
@@ -349,7 +359,7 @@ def _missed(flow: Flow, full: Handler) -> Handler:
     """
 
     async def missed(context: Context[Any]) -> None:
-        if (heard and somebody_listens()) or "erlen.keep" in context.scope or context.error is None:
+        if context.error is None:
             return await full(context)
         failure: BaseException | None = None
         try:

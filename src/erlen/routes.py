@@ -77,8 +77,8 @@ class RuleFace(BaseRoute):
         self.include_in_schema = bool(rule.options.get("include_in_schema", True))
         self.app: ASGIApp = _unserved
         """What :meth:`handle` runs; whoever owns the router sets it."""
-        self.handler: Any = None
-        """The compiled pipeline, once the app is frozen."""
+        self.pipeline: Any = None
+        """Its handlers, once the app is frozen."""
         self.strict_slashes = True
         self.locate: Callable[[Scope], Mapping[str, Any] | None] | None = None
         """Finds the values in the host; ``None`` where hosts are not matched."""

@@ -18,7 +18,6 @@ from .requests import Request
 from .responses import RawHeaders, Response
 from .results import Foreign, Plain
 from .sending import tells_departure
-from .signals import appcontext_pushed, request_finished, request_started
 from .typing import Hook
 
 __all__ = ["Handler", "brief", "leading_async", "owned"]
@@ -87,13 +86,7 @@ def brief(
     """
 
     async def serve(context: Context[Any]) -> None:
-        if (
-            request_started.receivers
-            or request_finished.receivers
-            or appcontext_pushed.receivers
-            or "erlen.keep" in context.scope
-            or not _BODIES.isdisjoint([name for name, _ in context.scope["headers"]])
-        ):
+        if not _BODIES.isdisjoint([name for name, _ in context.scope["headers"]]):
             return await full(context)
         failure: BaseException | None = None
         thread = _InThread(context, flow, _Outcome(), ())

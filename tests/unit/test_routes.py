@@ -51,7 +51,7 @@ def test_a_rule_is_a_route_of_starlette():
     assert route.endpoint is view
     assert route.methods == {"GET", "HEAD"}
     assert route.include_in_schema
-    assert route.handler is None
+    assert route.pipeline is None
     assert isinstance(route.url_rule, Rule)
     assert route.arguments == {"id"}
 
