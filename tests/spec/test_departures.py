@@ -306,8 +306,8 @@ class Case:
         else:
             exchange.check()
         torn = {"async": ["async"], "def": ["def"], "mixed": ["async", "def"]}
-        if cut:  # a thread that nobody waits for tears down by itself
-            await until(lambda: len(self.torn) == len(torn.get(self.hooks, [])))
+        if cut:  # a thread that nobody waits for goes on to its end, and tears down there
+            await until(lambda: not self.app.worker_pool.busy)
         assert sorted(self.torn) == torn.get(self.hooks, [])
         if not (cut and self.name == "foreign stream"):  # which is closed when it is collected
             assert self.log in ([], ["closed"])
