@@ -179,9 +179,11 @@ class Pending(Generic[T]):
 class _Errand:
     """A coroutine that the loop runs for a waiting thread."""
 
-    __slots__ = ("begun", "done", "error", "result", "task", "unwanted")
+    __slots__ = ("begun", "done", "error", "result", "surely", "task", "unwanted")
 
-    def __init__(self) -> None:
+    def __init__(self, *, surely: bool = False) -> None:
+        self.surely = surely
+        """Whether it has to begin, even if it was cancelled before."""
         self.begun = self.unwanted = self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -198,14 +200,11 @@ class _Errand:
             self.error = error
 
     def cancel(self) -> None:
-        """Cancel the coroutine where it waits, or where it first will.
-
-        A task that is cancelled before its first step never makes one, and a teardown has to run.
-        """
-        task = cast("asyncio.Task[None]", self.task)
+        """Cancel the coroutine where it waits; where it first will, if it has yet to begin."""
         self.unwanted = True
-        if self.begun:
-            task.cancel()
+        if self.begun or not self.surely:
+            # A task that is cancelled before its first step never makes one.
+            cast("asyncio.Task[None]", self.task).cancel()
 
     def forget_error(self) -> BaseException:
         """Return the error, and forget it: it knows the frames that know this."""
@@ -234,9 +233,10 @@ class Owner:
     def wait_for(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         """Run an ``async def`` function on the loop; in the owning thread.
 
-        It runs in a copy of this thread's context; variables that it sets are set here.
+        It runs in a copy of this thread's context; variables that it sets are set here. A
+        cancel may come before it began, and it never does then, unless it is a teardown.
         """
-        errand = _Errand()
+        errand = _Errand(surely=getattr(get_current(), "torn_down", False))
         context = copy_context()
 
         def start() -> None:
@@ -247,7 +247,7 @@ class Owner:
 
         def finish(task: asyncio.Task[None]) -> None:
             self._errands.remove(errand)
-            if not errand.begun:  # the loop ends
+            if not errand.begun:  # a cancel was faster
                 errand.error = CancelledError()
             errand.done = True
             self._inbox.put(_nothing)
