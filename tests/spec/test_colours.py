@@ -630,10 +630,21 @@ async def test_a_def_view_answers_alike_with_and_without_hooks(what, method):
     ],
     ids=lambda signal: signal.name,
 )
-async def test_a_signal_is_heard_around_a_def_view_that_nothing_else_surrounds(signal):
+@pytest.mark.parametrize("served", ["async def", "hooked", "def", "missing"])
+async def test_a_signal_is_heard_around_whatever_is_served(served, signal):
     app = Erlen("heard")
-    app.add_url_rule("/", "view", lambda: "x")
     heard = []
+
+    async def view():
+        return "x"
+
+    async def after(response):
+        return response
+
+    if served != "missing":
+        app.add_url_rule("/", "view", (lambda: "x") if served == "def" else view)
+    if served == "hooked":
+        app.after_request(after)
 
     def hear(sender, **data):
         heard.append(sender)

@@ -648,17 +648,30 @@ async def test_variables_do_not_keep_a_request_that_is_over(end):
     assert not variables.run(has_app_context)
 
 
-async def test_what_a_view_entered_is_left_when_the_client_lets_its_context_go():
+@pytest.mark.parametrize("served", ["async def", "hooked", "def", "missing"])
+async def test_what_was_entered_is_left_when_the_client_lets_its_context_go(served):
     app = Erlen("kept")
     log = []
 
-    @app.get("/")
-    async def view():
+    def keeping(error=None):
         keep(log, "manager")
         return "kept"
 
+    async def async_keeping(error=None):
+        return keeping()
+
+    async def after(response):
+        return response
+
+    if served == "missing":
+        app.register_error_handler(404, async_keeping)
+    else:
+        app.add_url_rule("/", "view", keeping if served == "def" else async_keeping)
+    if served == "hooked":
+        app.after_request(after)
+
     async with app.test_client() as client:
-        await client.get("/")
+        assert (await client.get("/")).text == "kept"
         assert log == []
 
     assert log == ["manager left"]
