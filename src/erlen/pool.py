@@ -7,10 +7,12 @@ import threading
 from asyncio import CancelledError, Future
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar, cast
 
 from .proxies import current
+from .waker import Waker
 
 __all__ = ["Job", "PoolFull", "WorkerPool", "interrupt", "is_forsaken"]
 
@@ -145,6 +147,7 @@ class WorkerPool:
         self._waiting: deque[Job] = deque()
         self._jobs: deque[Job] = deque()
         self._finished: deque[Job] = deque()
+        self._waker = Waker(self.loop, self._deliver)
         self._waking = False
         self._members: set[threading.Thread] = set()
         self._growing = threading.Lock()
@@ -207,6 +210,8 @@ class WorkerPool:
         with self._growing:
             if len(self._members) >= self.busy:
                 return  # one has no call: before it rests, it looks for one
+            if not self._members:
+                self._waker.open()
             thread = threading.Thread(target=self._work, name="erlen-worker", daemon=True)
             self._members.add(thread)
             self._coming = True
@@ -216,6 +221,7 @@ class WorkerPool:
                 self._coming = False
                 self._members.discard(thread)
                 if not self._members:
+                    self._waker.close()
                     self.busy -= 1
                     self._jobs.pop()
                     raise PoolFull(f"No thread could be started: {error}.") from error
@@ -256,7 +262,8 @@ class WorkerPool:
         # Nobody could call this thread before it rested.
         if self._jobs and not self._coming:
             self._call_a_thread()
-        if turn.acquire(timeout=0 if self._closed else self.idle):
+        nobody_calls = self._closed or self.loop.is_closed()
+        if turn.acquire(timeout=0 if nobody_calls else self.idle):
             return False
         # In this order: a thread that counts can be called.
         me = threading.current_thread()
@@ -267,12 +274,20 @@ class WorkerPool:
             self._members.add(me)
             turn.acquire()
             return False
+        if not self._members:
+            with suppress(RuntimeError):  # the loop was closed
+                self.loop.call_soon_threadsafe(self._be_quiet)
         return True
+
+    def _be_quiet(self) -> None:
+        self._deliver()  # the last thread may have asked for that as well
+        if not self._members:
+            self._waker.close()
 
     def _wake_the_loop(self) -> None:
         self._waking = True
         try:
-            self.loop.call_soon_threadsafe(self._deliver)
+            self._waker.wake()
         except RuntimeError:  # the loop was closed: nobody waits any more
             self._closed = True
 
