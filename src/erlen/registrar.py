@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
@@ -287,7 +288,7 @@ class Registrar:
         """The folder of static files as an absolute path; ``None`` if there is none."""
         if self._static_folder is None:
             return None
-        return str(Path(self.root_path) / self._static_folder)
+        return os.path.join(self.root_path, self._static_folder)
 
     @static_folder.setter
     def static_folder(self, value: str | Path | None) -> None:
