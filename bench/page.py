@@ -126,10 +126,13 @@ BY_HAND = """\
 ## Beside what is written by hand
 
 Erlen, `raw` and `least` on the same server: on uvicorn, and on that of `erlen run`, which serves
-any ASGI app. `least` keeps the promises that are named above in one function, has one rule for
-each of these questions, and parses as `raw` does. So what lies between `raw` and `least` is what
-the promises cost, and what lies between `least` and Erlen what it costs to be a framework. The
-client never sleeps, so that no server works to wake it.
+any ASGI app. `least` keeps the promises that are named above in one function and has one rule for
+each of these questions. Its views see what those of Erlen see: a request that is the current one by
+its name, looks for values when they are asked for, and loses none that was sent twice; and a
+websocket that any number of tasks may use. So what lies between `raw` and `least` is what these
+promises cost when they are written plainly, and what lies between `least` and Erlen is what it
+costs to be a framework, or what its short cuts save. The client never sleeps, so that no server
+works to wake it.
 
 How many requests or messages one serves while the other serves 1, in {rounds}: the median, and in
 brackets the least and the greatest.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import math
 import mmap
@@ -20,6 +21,7 @@ import pytest
 
 from bench import clients, inprocess, peers, processes, runs, served, tables, worker
 from bench.calls import AT_A_TIME, Answer, Asgi, Wrong, Wsgi, batches, check, prepared
+from bench.peers import least
 from bench.plot import plot
 from bench.served import answers_in
 from bench.worker import Peer, lifespan
@@ -51,6 +53,31 @@ async def test_the_least_by_hand_gives_the_answer_too_and_refuses_what_is_no_hos
     assert peers.lacks("least").keys() == WORKLOADS.keys() - {*served.BY_HAND}
     with pytest.raises(ValueError, match="is no host"):
         await Asgi(app).ask(replace(ready, headers=(("host", "no host"), *ready.headers)))
+
+
+async def test_the_least_by_hand_tells_what_was_not_sent_and_what_does_not_convert():
+    app, asked = peers.build("least", "plain"), WORKLOADS["args"]
+    ready = await prepared(Asgi(app), asked)
+
+    answer = await Asgi(app).ask(replace(ready, query="page=one&name=n&name=m"))
+    assert answer.body.startswith(b"n None ")
+    with pytest.raises(KeyError, match="name"):
+        await Asgi(app).ask(replace(ready, query="page=1"))
+
+
+async def test_the_least_by_hand_gives_each_message_to_one_of_several_receivers():
+    sent = asyncio.Queue()
+    link = least.Link(sent.get, None)
+    link.accepted = True
+    receivers = [asyncio.create_task(anext(link)) for _ in range(3)]
+    for text in ("a", "b"):
+        await asyncio.sleep(0)
+        sent.put_nowait({"type": "websocket.receive", "text": text})
+    sent.put_nowait({"type": "websocket.disconnect", "code": 1000})
+
+    assert [await receiver for receiver in receivers[:2]] == ["a", "b"]
+    with pytest.raises(StopAsyncIteration):
+        await receivers[2]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="servers are measured on Linux only")
