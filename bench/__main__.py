@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import inprocess, page, peers, runs, served, tables
-from bench.workloads import WORKLOADS
+from bench.workloads import ABOUT_JSON, WORKLOADS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class Effort:
 ALL = tuple(WORKLOADS)
 # Making every peer's app with 5000 routes takes minutes.
 FEWER = tuple(name for name in ALL if not name.startswith("routes5000"))
-PARTS = ("process", "served", "echoes", "byhand", "weights", "slope")
+PARTS = ("process", "json", "served", "echoes", "byhand", "weights", "slope")
 SERVED = (*(name for name in ALL if not name.startswith("routes")), "routes500_dynamic")
 EFFORTS = {
     "quick": Effort(
@@ -77,7 +78,7 @@ EFFORTS = {
         parts=PARTS,
     ),
 }
-PACKAGES = [*peers.PEERS, "uvicorn", "uvloop", "httptools", "websockets", "gunicorn"]
+SERVERS = ("uvicorn", "uvloop", "httptools", "websockets", "gunicorn")
 
 
 def main() -> None:
@@ -115,11 +116,12 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         "how": how(effort, options.rounds, parts),
         "different": differences(names),
     }
-    rounds = options.rounds or effort.rounds
+    alone = {"rounds": options.rounds or effort.rounds, "seconds": effort.seconds, "say": say}
     if "process" in parts:
-        results["in process"] = inprocess.measure(
-            names, asked, rounds=rounds, seconds=effort.seconds, say=say
-        )
+        results["in process"] = inprocess.measure(names, asked, **alone)
+    if "json" in parts:
+        writers = [name for name in ("erlen", *peers.JSON_LIBRARIES) if installed(name)]
+        results["json"] = inprocess.measure(writers, ABOUT_JSON, **alone)
     if sys.platform != "linux":
         say("servers are measured on Linux only")
         return results
@@ -148,7 +150,7 @@ def how(effort: Effort, rounds: int | None, parts: list[str]) -> dict[str, Any]:
         "command": " ".join(["nox -s bench --", *_without_a_file(sys.argv[1:])]),
         "requests": effort.weighed,
     }
-    if "process" in parts:
+    if "process" in parts or "json" in parts:
         turns = rounds or effort.rounds
         said["in process"] = (
             f"{turns} rounds of {effort.seconds * 1000:g} ms for each workload, with a new process"
@@ -183,14 +185,11 @@ def machine() -> str:
 
 
 def versions(names: list[str]) -> dict[str, str]:
-    """Return the versions of the peers and of what serves them."""
+    """Return the versions of the peers, of what serves them, and of what writes JSON for Erlen."""
     found = {}
-    for name in PACKAGES:
-        if name in names or name not in peers.PEERS:
-            try:
-                found[name] = version(name)
-            except PackageNotFoundError:
-                continue
+    for name in (*names, *SERVERS, *peers.JSON_LIBRARIES):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
     return found
 
 

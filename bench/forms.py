@@ -1,6 +1,6 @@
 """What a form costs: the two parsers alone, and all of ``erlen.forms`` around the one we use.
 
-Run ``python bench/forms.py``; with ``python-multipart`` installed it is measured too.
+Run ``python -m bench.forms``; with ``python-multipart`` installed it is measured too.
 """
 
 from __future__ import annotations

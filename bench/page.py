@@ -57,6 +57,7 @@ Microseconds per request, the median:
 
 {process_medians}
 {spread}
+{json}
 {served}
 {by_hand}
 ## Where Erlen is not the fastest
@@ -77,7 +78,10 @@ Microseconds per request, the median:
   BlackSheep is the faster of its two ways. Of 500 or 5000 routes the one in the middle is asked
   for. Sessions are signed cookies; Litestar's are encrypted.
 - `bench/` in the repository has it all: `bench/workloads.py` the questions and answers,
-  `bench/peers/` one file for each framework, `bench/requirements.txt` their versions.
+  `bench/peers/` one file for each framework, `bench/requirements.txt` their versions. More is
+  printed by `python -m bench.pool` (calls in threads), `python -m bench.templating` (templates
+  beside Jinja alone), `python -m bench.routing` (rules and URLs), `python -m bench.forms` (parsers)
+  and `python -m bench.gateways` (both ways between WSGI and ASGI).
 """
 
 BETWEEN = """\
@@ -90,6 +94,19 @@ that by hand, in one function that knows but a few rules; this measures it besid
 ```bash
 nox -s bench -- full --only erlen,raw,least --workload plaintext --rounds 30
 ```
+"""
+
+JSON = """\
+## JSON by a library
+
+The same app with one line more, `app.json = MsgspecProvider(app)` or `app.json =
+OrjsonProvider(app)`, which [the reference](../reference/helpers.md#json) tells of; in process.
+
+{ratios}
+
+Microseconds per request, the least:
+
+{times}
 """
 
 SPREAD = """\
@@ -182,6 +199,7 @@ def write(results: Mapping[str, Any]) -> Path:
         process_times=tables.grid(times, columns),
         process_medians=tables.grid(tables.times_of(results, "median"), columns),
         spread=spread(results, "in process", columns),
+        json=json(results),
         served=served,
         by_hand=by_hand(results),
         not_won=tables.not_won(results, tomllib.loads((HERE / "notes.toml").read_text("utf-8"))),
@@ -200,6 +218,17 @@ def between(times: tables.Figures) -> str:
     if "erlen" not in row or "raw" not in row:
         return ""
     return BETWEEN.format(us=row["erlen"] - row["raw"])
+
+
+def json(results: Mapping[str, Any]) -> str:
+    """Write what JSON costs with each library, if that was measured."""
+    times = tables.times_of(results, part="json")
+    if not times:
+        return ""
+    columns = tables.columns_of(times)
+    return JSON.format(
+        ratios=tables.grid(tables.ratios_of(times), columns), times=tables.grid(times, columns)
+    )
 
 
 def by_hand(results: Mapping[str, Any]) -> str:

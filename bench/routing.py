@@ -1,6 +1,6 @@
 """What it costs to find the rule of a request, whatever the number of rules; and to build a URL.
 
-Run ``python bench/routing.py``. Microseconds, the best of many rounds; ``json`` is a yardstick for
+Run ``python -m bench.routing``. Microseconds, the best of many rounds; ``json`` is a yardstick for
 comparing machines: one ``json.dumps`` of a small dictionary.
 """
 

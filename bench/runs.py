@@ -45,6 +45,7 @@ def merged(runs: Sequence[Results]) -> dict[str, Any]:
         "load": min(run["load"] for run in runs),
         "how": _how([run["how"] for run in runs]),
         "in process": together(runs, "in process", min),
+        "json": together(runs, "json", min),
         "served": together(runs, "served", joined),
         "echoes": together(runs, "echoes", joined),
         "by hand": together(runs, "by hand", joined),

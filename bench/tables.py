@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from bench.peers import BY_HAND
+from bench.peers import BY_HAND, JSON_LIBRARIES
 from bench.served import ON_RUN, ON_UVICORN, SOCKETS
 from bench.workloads import WORKLOADS
 
@@ -54,11 +54,13 @@ def columns_of(figures: Figures) -> list[str]:
     return list(dict.fromkeys(column for row in figures.values() for column in row))
 
 
-def times_of(results: Mapping[str, Any], which: str = "min") -> dict[str, dict[str, float]]:
-    """Return the microseconds in process."""
+def times_of(
+    results: Mapping[str, Any], which: str = "min", part: str = "in process"
+) -> dict[str, dict[str, float]]:
+    """Return the microseconds of a part that is measured in process."""
     return {
         name: {peer: figures[which] for peer, figures in row.items()}
-        for name, row in results.get("in process", {}).items()
+        for name, row in results.get(part, {}).items()
     }
 
 
@@ -147,6 +149,13 @@ def summary(results: Mapping[str, Any]) -> str:
         if runs := results.get("runs"):
             single = spread(runs["in process"], columns)
             parts += ["In process: the ratios of the single runs", single]
+    if written := times_of(results, part="json"):
+        columns = columns_of(written)
+        parts += [
+            "JSON by a library: time as a multiple of Erlen's",
+            grid(ratios_of(written), columns),
+        ]
+        parts += ["JSON by a library: microseconds, the least", grid(written, columns)]
     if rates:
         columns = columns_of(rates)
         ratios = served_ratios_of(results)
@@ -207,7 +216,7 @@ def not_won(results: Mapping[str, Any], notes: Mapping[str, str]) -> str:
     kinds.append(("over a server", served_ratios_of(results)))
     for kind, ratios in kinds:
         for name, row in ratios.items():
-            others = {*BY_HAND, "erlen run"}
+            others = {*BY_HAND, *JSON_LIBRARIES, "erlen run"}
             rivals = {c: r for c, r in row.items() if r < 1 and c not in others}
             if rivals:
                 whom = ", ".join(

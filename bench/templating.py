@@ -1,6 +1,6 @@
 """What rendering costs beside Jinja alone: the same templates, both ways.
 
-Run ``python bench/templating.py``.
+Run ``python -m bench.templating``.
 """
 
 from __future__ import annotations

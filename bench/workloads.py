@@ -132,3 +132,6 @@ WORKLOADS = {
         *_routes(5000),
     ]
 }
+
+ABOUT_JSON = ("json", "echo")
+OTHERS_THAN_JSON = tuple(name for name in WORKLOADS if name not in ABOUT_JSON)

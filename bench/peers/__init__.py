@@ -15,6 +15,8 @@ PEERS = {
     "erlen": "erlen",
     "raw": "",
     "least": "",
+    "msgspec": "msgspec",
+    "orjson": "orjson",
     "starlette": "starlette.applications",
     "fastapi": "fastapi",
     "litestar": "litestar",
@@ -29,8 +31,11 @@ PEERS = {
 BY_HAND = ("raw", "least")
 """ASGI without a framework: as little as can be, and the least of what Erlen promises."""
 
-ON_REQUEST = ("least",)
-"""Those that are measured only where they are named."""
+JSON_LIBRARIES = ("msgspec", "orjson")
+"""Erlen, with its JSON by one of these."""
+
+ON_REQUEST = ("least", *JSON_LIBRARIES)
+"""Those that are measured only where they are named, or in a part of their own."""
 
 
 def peer(name: str) -> ModuleType:

@@ -19,13 +19,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import clients, inprocess, peers, processes, runs, served, tables, worker
+from bench import clients, inprocess, page, peers, processes, runs, served, tables, worker
 from bench.calls import AT_A_TIME, Answer, Asgi, Wrong, Wsgi, batches, check, prepared
 from bench.peers import least
 from bench.plot import plot
 from bench.served import answers_in
 from bench.worker import Peer, lifespan
-from bench.workloads import WORKLOADS
+from bench.workloads import ABOUT_JSON, WORKLOADS
 
 PLAIN = {n: w for n, w in WORKLOADS.items() if w.app in {"plain", "hooked", "with_session"}}
 
@@ -42,6 +42,17 @@ async def test_a_peer_gives_the_answer_that_all_give(name, workload):
         seconds = await Asgi(app).time(ready, 2)
 
     assert seconds > 0
+
+
+@pytest.mark.parametrize("library", peers.JSON_LIBRARIES)
+@pytest.mark.parametrize("workload", ABOUT_JSON)
+async def test_json_by_a_library_is_what_the_default_writes(library, workload):
+    app = peers.build(library, "plain")
+
+    await prepared(Asgi(app), WORKLOADS[workload], peers.peer(library).DIFFERENT)
+
+    assert type(app.json).__name__ == f"{library.title()}Provider"
+    assert peers.lacks(library).keys() == WORKLOADS.keys() - {*ABOUT_JSON}
 
 
 @pytest.mark.parametrize("name", served.BY_HAND)
@@ -434,6 +445,20 @@ def test_how_far_several_runs_differ_is_told():
     told = tables.summary(runs.merged([run_of(4.0, 9.0), run_of(5.0, 8.0)]))
 
     assert told.count("1.60 to 2.25") == 2  # in process and over a server
+
+
+def test_json_by_a_library_is_told_beside_that_of_erlen():
+    def written(erlen: float, msgspec: float) -> dict[str, Any]:
+        times = {"erlen": erlen, "msgspec": msgspec}
+        row = {name: {"min": time, "median": 9.0} for name, time in times.items()}
+        return run_of(4.0, 9.0, json={"json": row})
+
+    whole = runs.merged([written(4.0, 3.5), written(5.0, 3.0)])
+
+    for told in (page.json(whole), tables.summary(whole)):
+        assert "| JSON |  1.00 |    0.75 |" in told
+        assert "| JSON |  4.00 |    3.00 |" in told
+    assert page.json(run_of(4.0, 9.0)) == ""
 
 
 def test_one_run_is_told_as_it_was():
