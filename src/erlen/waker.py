@@ -16,7 +16,7 @@ class Waker:
 
     PERF: ``call_soon_threadsafe`` makes a handle for each call, writes to a socket, and has the
     loop look twice before it makes the call. A counter of the system that the loop polls
-    itself, as it polls connections, takes 1 us less of uvloop and 3 of asyncio (bench/pool.py).
+    itself, as it polls connections, costs each hop less (bench/pool.py prints what one takes).
     Where the loop polls none (Windows) or the system has none (macOS), this asks the loop.
     """
 

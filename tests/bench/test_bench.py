@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import math
 import mmap
 import os
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -27,6 +29,7 @@ from bench.served import answers_in
 from bench.worker import Peer, lifespan
 from bench.workloads import ABOUT_JSON, WORKLOADS
 
+ROOT = Path(__file__).parents[2]
 PLAIN = {n: w for n, w in WORKLOADS.items() if w.app in {"plain", "hooked", "with_session"}}
 
 
@@ -188,12 +191,12 @@ def test_another_status_or_header_is_a_wrong_answer():
 
 
 def test_only_what_is_documented_may_differ():
-    json = WORKLOADS["json"]
-    ends = Answer(200, [("content-type", "application/json")], json.answer + b"\n")
+    asked = WORKLOADS["json"]
+    ends = Answer(200, [("content-type", "application/json")], asked.answer + b"\n")
 
-    check(json, ends, peers.peer("erlen").DIFFERENT)
+    check(asked, ends, peers.peer("erlen").DIFFERENT)
     with pytest.raises(Wrong):
-        check(json, ends)
+        check(asked, ends)
 
 
 async def test_the_garbage_collector_is_not_shown_the_requests_that_wait():
@@ -459,6 +462,25 @@ def test_json_by_a_library_is_told_beside_that_of_erlen():
         assert "| JSON |  1.00 |    0.75 |" in told
         assert "| JSON |  4.00 |    3.00 |" in told
     assert page.json(run_of(4.0, 9.0)) == ""
+
+
+def test_the_command_measures_the_parts_that_it_is_asked_for_and_tells_and_keeps_them(tmp_path):
+    kept = tmp_path / "run.json"
+    command = [sys.executable, "-m", "bench", "quick", "--rounds", "1", "--json", str(kept)]
+    command += ["--parts", "process,json", "--only", "raw", "--workload", "plaintext"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    results = json.loads(kept.read_text())
+    assert done.stdout == tables.summary(results) + "\n"
+    assert {*results["in process"]["plaintext"]} == {"raw"}
+    writers = {"erlen", *peers.JSON_LIBRARIES}
+    assert {name: {*row} for name, row in results["json"].items()} == dict.fromkeys(
+        ABOUT_JSON, writers
+    )
+    assert writers - {"erlen"} <= results["versions"].keys()
+    assert "served" not in results
 
 
 def test_one_run_is_told_as_it_was():
