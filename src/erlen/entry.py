@@ -35,7 +35,7 @@ from .logs import printable
 from .matching import SOCKET, Key
 from .pipeline import Pipeline, Pipelines, Straight
 from .proxies import current
-from .responses import SHORT, SHORT_LENGTHS, content_length
+from .responses import BODILESS, SHORT, SHORT_LENGTHS, content_length
 from .results import HTML, Foreign
 from .sending import tells_departure
 from .signals import heard, somebody_listens
@@ -153,14 +153,19 @@ async def serve(
                 rest: Any
                 headers: Any
                 body: Any
-                rest = headers = body = None
+                rest = headers = body = value = response = None
+                status = 200
                 try:
-                    context.stage = "view"
-                    view, params = pipeline.view, context.params
-                    value = await (view(**params) if params else view())
-                    if context.untidy:
-                        rest = pipeline.rest(context, value)
-                    elif value.__class__ is str and pipeline.takes_text:
+                    if pipeline.before:
+                        for step in pipeline.before:
+                            value = await step()
+                            if value is not None:
+                                break
+                    if value is None:
+                        context.stage = "view"
+                        view, params = pipeline.view, context.params
+                        value = await (view(**params) if params else view())
+                    if value.__class__ is str and pipeline.takes_text:
                         # PERF: without looking for what lays it out, and calling that.
                         body = value.encode()
                         size = len(body)
@@ -169,11 +174,33 @@ async def serve(
                     elif (lay_out := pipeline.plain.get(value.__class__)) is None:
                         rest = pipeline.rest(context, value)
                     else:
-                        headers, body = laid_out = lay_out(value)
-                        if context.untidy:
-                            rest = pipeline.rest(context, pipeline.response(laid_out))
+                        headers, body = lay_out(value)
+                    if context.untidy and rest is None:
+                        rest = pipeline.rest(context, response=pipeline.response(headers, body))
+                    elif pipeline.after and rest is None:
+                        context.stage = None
+                        made = response = pipeline.response(headers, body)
+                        for step, hook in pipeline.after:
+                            changed = await step(response)
+                            if changed is not response:
+                                replaced = pipeline.flow.replaced
+                                response = await replaced(context, response, changed, hook)
+                        status, headers = response.status_code, response.raw_headers
+                        body = response.body
+                        if (
+                            context.untidy
+                            or response is not made
+                            or response.stream is not None
+                            or response.background is not None
+                            or response.callbacks is not None
+                            or (status != 200 and status in BODILESS)
+                        ):
+                            rest = pipeline.finished(context, response)
                 except BaseException as error:
-                    rest = pipeline.rest(context, None, error)
+                    if response is None:
+                        rest = pipeline.rest(context, None, error)
+                    else:
+                        rest = pipeline.finished(context, response, error)
                 if rest is not None:  # awaited here, where no error is handled
                     await rest
                 else:
@@ -181,8 +208,9 @@ async def serve(
                     if key == "HEAD":
                         body = b""
                     try:
-                        start = {"type": "http.response.start", "status": 200, "headers": headers}
-                        await send(start)
+                        await send(
+                            {"type": "http.response.start", "status": status, "headers": headers}
+                        )
                         await send({"type": "http.response.body", "body": body})
                     except BaseException as error:
                         scope["erlen.sent"] = "http.response.start"

@@ -15,8 +15,8 @@ from .errors import SetupError
 from .exceptions import HTTPException
 from .flow import Flow, FlowApp
 from .registry import Inline, Rule, blueprint_of
-from .responses import BODILESS, SHORT, SHORT_LENGTHS, Response, content_length
-from .results import HTML, Foreign, Plain, Results
+from .responses import BODILESS, Response
+from .results import Foreign, Plain, Results
 from .sending import encode, send_stream, tells_departure
 from .signals import appcontext_pushed
 from .threads import Handler, brief, leading_async, owned
@@ -46,13 +46,16 @@ class Pipeline:
 
 
 class Straight(Pipeline):
-    """The handlers of an ``async def`` view with nothing around it.
+    """The handlers of an ``async def`` view with before and after hooks at most.
 
     PERF: the entry does the usual itself, which is a coroutine less for each request: it calls
-    the view, lays out what that returned and sends it. It leaves the rest to this.
+    hooks and view, lays out what that returned and sends it. It leaves the rest to this.
     """
 
-    __slots__ = ("flow", "plain", "response", "rest", "takes_text", "view")
+    __slots__ = (
+        *("after", "before", "finished", "flow", "plain", "response", "rest", "takes_text"),
+        "view",
+    )
 
     def __init__(
         self,
@@ -62,18 +65,24 @@ class Straight(Pipeline):
         results: Results,
         flow: Flow,
         rest: Callable[..., Coroutine[Any, Any, None]],
+        finished: Callable[..., Coroutine[Any, Any, None]],
     ) -> None:
-        super().__init__(full, rest)
+        super().__init__(full)
+        self.before = tuple(flow.before)
         self.view = view
         self.plain = plain
         """What lays out the values of each type that need no Response."""
         self.takes_text = str in plain
         """Whether a text, laid out as usual, is one of them."""
         self.response = results.response
-        """Makes a response of what was laid out, for somebody who looks at it after all."""
+        """Makes a response of what was laid out, for somebody who looks at it."""
+        self.after = tuple(flow.after)
+        """Each hook bound, and as it was registered."""
         self.flow = flow
         self.rest = rest
-        """Serves a context from what its view returned or raised."""
+        """Serves a context from what its view, or a hook before it, returned or raised."""
+        self.finished = finished
+        """Serves a context from what its after hooks returned, or one of them raised."""
 
 
 class Pipelines:
@@ -125,7 +134,7 @@ class Pipelines:
         full = _served(flow, _with_params(view))
         if not inspect.iscoroutinefunction(view) or flow.starts or flow.tears:
             return Pipeline(full)
-        return _direct(flow, self._app, view, full)
+        return _straight(flow, self._app, view, full)
 
     def miss(self, *, websocket: bool = False) -> Pipeline:
         """Return the handlers of what no rule matches: hooks, then the kept error."""
@@ -222,33 +231,35 @@ def _served(flow: Flow, view: Step, *, before: Sequence[Step] | None = None) -> 
     return served
 
 
-_UNCALLED: Any = object()
-
-
-def _direct(
+def _straight(
     flow: Flow, app: PipelineApp, view: Callable[..., Awaitable[Any]], full: Handler
-) -> Pipeline:
-    """Compile the pipeline of an ``async def`` view with before and after hooks at most.
-
-    PERF: it does what ``_served`` does in a few Python calls instead of a dozen
-    (tests/architecture/test_call_budget.py), and from what the view returned on, if somebody
-    has called it. Whatever is unusual goes the long way.
-    """
-    before, after = tuple(flow.before), tuple(flow.after)
+) -> Straight:
+    """Compile the pipeline of an ``async def`` view with before and after hooks at most."""
     results, convert = app.results, flow.convert
     plain = {} if convert is None else results.plain()
-    takes_text = str in plain
-    kind = results.response_class
-    make = results.response
+    rest, finished = _rest(flow, results.response_class), _finished(flow)
+    return Straight(full, view, plain, results, flow, rest, finished)
+
+
+def _rest(flow: Flow, kind: type[Response]) -> Callable[..., Coroutine[Any, Any, None]]:
+    """Compile what serves a context from what its view, or a hook before it, returned or raised.
+
+    It is given the value, the error, or the response that was made of the value already.
+
+    PERF: in a few Python calls where ``_served`` takes a dozen
+    (tests/architecture/test_call_budget.py). Whatever is unusual goes the long way.
+    """
+    after, convert = bool(flow.after), flow.convert
     sent_here = kind if kind.__call__ is Response.__call__ else None
 
-    async def direct(
-        context: Context[Any], value: Any = _UNCALLED, raised: BaseException | None = None
+    async def rest(
+        context: Context[Any],
+        value: Any = None,
+        raised: BaseException | None = None,
+        response: Any = None,
     ) -> None:
         scope, send = context.scope, context.send
         failure: BaseException | None = None
-        response: Any = None
-        laid_out: Any = None
         early: Any = None
         try:
             try:
@@ -256,73 +267,44 @@ def _direct(
                     if raised is not None:
                         error, raised = raised, None  # it knows the frames that know it
                         raise error
-                    if value is _UNCALLED:
-                        for step in before:
-                            value = await step()
-                            if value is not None:
-                                break
-                        else:
-                            context.stage = "view"
-                            params = context.params
-                            value = await (view(**params) if params else view())
-                    if value.__class__ is str and takes_text:  # PERF: as the entry does
-                        text: bytes = value.encode()
-                        size = len(text)
-                        length = SHORT_LENGTHS[size] if size < SHORT else content_length(size)
-                        laid_out = [HTML, length], text
-                    elif (lay_out := plain.get(value.__class__)) is not None:
-                        laid_out = lay_out(value)
-                    else:
+                    if response is None:
                         response = (convert or context.app.make_response)(value)
-                        if response.stream is not None and not response.head_first:
-                            context.stage = "first piece"
-                            pieces = response.stream
-                            if (
-                                after
-                                or response.__class__ is not sent_here
-                                or pieces.__class__ is not AsyncGeneratorType
-                            ):
-                                await response.prime()
-                            else:  # PERF: as prime() does, without a coroutine and an object more
-                                async for piece in pieces:
-                                    if early := encode(piece):
-                                        break
-                                if context.untidy:  # somebody looks at the response
-                                    response.chunks().early, early = early, None
-                    if response is None and (after or context.untidy):
-                        response = make(laid_out)  # somebody looks at it
+                    if response.stream is not None and not response.head_first:
+                        context.stage = "first piece"
+                        pieces = response.stream
+                        if (
+                            after
+                            or response.__class__ is not sent_here
+                            or pieces.__class__ is not AsyncGeneratorType
+                        ):
+                            await response.prime()
+                        else:  # PERF: as prime() does, without a coroutine and an object more
+                            async for piece in pieces:
+                                if early := encode(piece):
+                                    break
+                            if context.untidy:  # somebody looks at the response
+                                response.chunks().early, early = early, None
                     context.stage = None
                 except Exception as error:
                     context.stage = None
                     if response is not None:
                         await flow.discard(context, response)
                     response = await flow.recover(context, error)
-                if response is not None:
-                    if context.untidy or (after and response.stream is not None):
-                        response = await flow.finish(context, response)
-                    else:
-                        for step, hook in after:
-                            changed = await step(response)
-                            if changed is not response:
-                                response = await flow.replaced(context, response, changed, hook)
-                        if context.untidy:
-                            await flow.conclude(context, response)
+                if after or context.untidy:
+                    response = await flow.finish(context, response)
             except Exception as error:
                 await flow.discard(context, response)
                 response = await flow.fail(context, error)
-            if response is None:
-                status, (headers, body) = 200, laid_out
-            elif (
-                response.__class__ is sent_here
-                and response.stream is None
-                and response.background is None
-                and response.callbacks is None
-                and ((status := response.status_code) == 200 or status not in BODILESS)
-            ):
-                headers, body = response.raw_headers, response.body
-            elif early and response.streams_to(scope):
+            if early and response.streams_to(scope):
                 return await send_stream(context, response, scope, send, early)
-            else:
+            status, headers, body = response.status_code, response.raw_headers, response.body
+            if (
+                response.__class__ is not sent_here
+                or response.stream is not None
+                or response.background is not None
+                or response.callbacks is not None
+                or (status != 200 and status in BODILESS)
+            ):
                 return await flow.send(context, response)
             scope["erlen.sent"] = start = "http.response.start"
             if scope["method"] == "HEAD":
@@ -347,9 +329,37 @@ def _direct(
             failure = None  # it knows this frame, and the two would stay
         return None
 
-    if before or after:
-        return Pipeline(full, direct)
-    return Straight(full, view, plain, results, flow, direct)
+    return rest
+
+
+def _finished(flow: Flow) -> Callable[..., Coroutine[Any, Any, None]]:
+    """Compile what serves a context from what its after hooks returned, or one of them raised."""
+
+    async def finished(
+        context: Context[Any], response: Response, raised: BaseException | None = None
+    ) -> None:
+        failure: BaseException | None = None
+        try:
+            try:
+                if raised is not None:
+                    error, raised = raised, None  # it knows the frames that know it
+                    raise error
+                if context.untidy:
+                    await flow.conclude(context, response)
+            except Exception as error:
+                await flow.discard(context, response)
+                response = await flow.fail(context, error)
+            await flow.send(context, response)
+        except BaseException as error:
+            failure = error
+            if "erlen.sent" not in context.scope:
+                await flow.discard(context, response)
+            raise
+        finally:
+            await flow.end(context, failure)
+            failure = None  # it knows this frame, and the two would stay
+
+    return finished
 
 
 def _missed(flow: Flow, full: Handler) -> Handler:

@@ -106,11 +106,12 @@ class Results:
             and not (self.json.answers and converter == self._from_json)
         }
 
-    def response(self, laid_out: Plain) -> Response:
+    def response(self, headers: RawHeaders, body: bytes) -> Response:
         """Return the 200 that one of :meth:`plain` has laid out."""
         response = _new(self.response_class)
         response.status_code = 200
-        response.raw_headers, response.body = laid_out
+        response.raw_headers = headers
+        response.body = body
         # PERF: what is read of every response; a default on the class takes five times longer.
         response.stream = response.background = response.callbacks = None
         response.live_headers = None
@@ -129,12 +130,12 @@ class Results:
     def _from_text(self, text: Any) -> Response:
         if not self.lean:
             return self.response_class(text)
-        return self.response(self._text(text))
+        return self.response(*self._text(text))
 
     def _from_pieces(self, pieces: Any) -> Response:
         if not self.lean:
             return self.response_class(pieces)
-        response = self.response(([HTML], b""))
+        response = self.response([HTML], b"")
         response.stream, response.head_first = pieces, False
         return response
 
@@ -143,7 +144,7 @@ class Results:
             return self._from_starlette(self.json.response(value))
         if not self.lean:
             return self.response_class(self.json.render(value), content_type=self.json.mimetype)
-        return self.response(self._json(value))
+        return self.response(*self._json(value))
 
     def _text(self, text: str) -> Plain:
         body = text.encode()

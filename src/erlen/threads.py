@@ -218,7 +218,7 @@ class _InThread:
                     context.closed = context.closed or context.forsaken
                     return answer
                 # What the JSON provider has touched wants to see a response.
-                value = context.app.results.response(answer)
+                value = context.app.results.response(*answer)
             outcome.value = value
         except BaseException as error:
             outcome.error = error
