@@ -37,7 +37,7 @@ BUDGETS = {
     "cookie": 8,
     "json body": 21,
     "form": 17,
-    "hooks": 4,
+    "hooks": 3,
     "missing": 42,
     "error handler": 11,
     "session": 38,

@@ -302,6 +302,29 @@ async def test_hooks_handlers_sessions_and_teardown_are_never_cancelled(place):
     await app.close_worker_pool()
 
 
+@pytest.mark.parametrize("kind", ["before", "after"])
+async def test_a_hook_is_not_cancelled_where_there_is_nothing_but_hooks(kind):
+    app = Erlen("hooks")
+    log: list[str] = []
+
+    async def hook(response: Any = None) -> Any:
+        log.append("begun")
+        await asyncio.sleep(SEVERAL_LOOKS)
+        log.append("ended")
+        return response
+
+    getattr(app, f"{kind}_request")(hook)
+
+    @app.get("/")
+    async def view() -> str:
+        return "tea"
+
+    exchange = await serve_and_leave(app, log)
+
+    assert log == ["begun", "ended"]
+    assert exchange.error is None
+
+
 async def test_a_view_is_not_cancelled_while_a_thread_works_for_it():
     app = Erlen("thread")
     log: list[str] = []

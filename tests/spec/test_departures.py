@@ -8,7 +8,8 @@ import os
 import tempfile
 import threading
 import time
-from contextlib import aclosing, suppress
+import weakref
+from contextlib import aclosing, asynccontextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,19 @@ from typing import Any
 import pytest
 from starlette.responses import StreamingResponse
 
-from erlen import Erlen, EventStream, g, inflight, request, run_sync, send_file, sync, websocket
+from erlen import (
+    Erlen,
+    EventStream,
+    Response,
+    g,
+    inflight,
+    request,
+    run_sync,
+    send_file,
+    sync,
+    websocket,
+)
+from erlen.proxies import current
 from tests.exchanges import Conversation, Exchange, cancelled_everywhere
 from tests.waiting import until
 
@@ -454,6 +467,51 @@ async def test_a_cancel_reaches_what_a_def_view_waits_for():
     assert log == ["cancelled", "CancelledError"]
     exchange.check()
     await app.close_worker_pool()
+
+
+async def test_a_cancel_in_an_after_hook_closes_its_response_and_what_was_entered():
+    app = Erlen("hooks")
+    log: list[str] = []
+    seen: list[weakref.ref[Any]] = []
+
+    @app.after_request
+    async def waits(response: Response) -> Response:
+        await asyncio.Event().wait()
+        return response
+
+    @app.after_request
+    async def enters(response: Response) -> Response:
+        seen.append(weakref.ref(current.get()))
+        response.call_on_close(lambda: log.append("closed"))
+        await request.enter(noting(log))
+        exchange.task.get_loop().call_soon(exchange.task.cancel)
+        return response
+
+    @app.get("/")
+    async def view() -> str:
+        return "x"
+
+    gc.collect()
+    gc.disable()
+    try:
+        exchange = Exchange(app)
+        await exchange.run()
+        exchange.error = exchange.task = None
+
+        assert log == ["closed", "CancelledError"]
+        assert exchange.sent == []
+        assert [reference() for reference in seen] == [None]
+    finally:
+        gc.enable()
+
+
+@asynccontextmanager
+async def noting(log: list[str]) -> Any:
+    try:
+        yield
+    except BaseException as error:
+        log.append(type(error).__name__)
+        raise
 
 
 async def test_a_teardown_begins_even_if_a_cancel_comes_right_before_it():
