@@ -7,7 +7,7 @@ from asyncio import AbstractEventLoop, CancelledError, Task
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from inspect import isawaitable
-from threading import get_ident
+from threading import Lock, get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
@@ -70,6 +70,8 @@ class ContextApp(Protocol):
 AppT = TypeVar("AppT", bound=ContextApp)
 
 _MISSING: Any = object()
+_TAKING = Lock()
+"""Held while a session is taken, which a copy may do in another thread at the same time."""
 _NO_SCOPE: Scope = {"type": "app"}
 
 
@@ -142,6 +144,8 @@ class Context(Generic[AppT]):
     admitted: bool = False
     is_task: bool = False
     is_copy: bool = False
+    original: Context[Any] | None = None
+    """What this is a copy of, if it is one: the two have one session."""
     torn_down: bool = False
     task: Task[Any] | None = None
     """What serves this, if it is served."""
@@ -300,6 +304,8 @@ class Context(Generic[AppT]):
         """The session, for those who may look at it or not."""
         if self.closed:
             raise ContextError(OVER)
+        if self.opened is None and self.original is not None:
+            self.opened = self.original.opened
         if self.opened is None:
             self._take_session(self._open_session_here())
         return cast(SessionMixin, self.opened)
@@ -324,8 +330,14 @@ class Context(Generic[AppT]):
     def _take_session(self, session: Any) -> None:
         if session is None:
             session = self.app.session_interface.make_null_session(cast(Any, self.app))
-        self.opened = session
-        self.untidy = True
+        with _TAKING:
+            saved = self
+            if self.original is not None and not self.original.closed:
+                saved = self.original
+            if saved.opened is None:  # else the other one was faster
+                saved.opened = session
+            self.opened = saved.opened
+            saved.untidy = self.untidy = True
 
     async def open_session(self) -> None:
         """Open the session now, for interfaces that have to wait for it."""
@@ -490,8 +502,8 @@ class Context(Generic[AppT]):
     def copy(self) -> Context[AppT]:
         """Return an open context of the same request with a fresh ``g``.
 
-        What was read of the body is there; the session can be read and is not saved again;
-        nothing is torn down a second time.
+        What was read of the body is there. The session is the same, whichever of the two opens
+        it, and saved with the response of the request; nothing is torn down a second time.
         """
         twin = context_of(self.app, self.scope, self.receive, self.send)
         twin.route = self.route
@@ -500,6 +512,7 @@ class Context(Generic[AppT]):
         twin.connection = self.connection
         twin.opened = self.opened
         twin.is_copy = True
+        twin.original = self.original or self
         return twin
 
     def add_after(self, function: Callable[..., Any]) -> None:

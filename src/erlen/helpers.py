@@ -315,7 +315,8 @@ def stream_with_context(generator_or_function: Any) -> Any:
 def copy_current_request_context(function: F) -> F:
     """Let *function*, of either colour, run later with this request.
 
-    It sees the same request with a fresh ``g``; the session can be read.
+    It sees the same request and session with a fresh ``g``. What it changes in the session
+    before the request has its response is saved.
 
     :raises ContextError: where there is no request.
     """

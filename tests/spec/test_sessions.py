@@ -7,7 +7,15 @@ import threading
 
 import pytest
 
-from erlen import Erlen, Markup, flash, get_flashed_messages, request, session
+from erlen import (
+    Erlen,
+    Markup,
+    copy_current_request_context,
+    flash,
+    get_flashed_messages,
+    request,
+    session,
+)
 from erlen.errors import ContextError
 from erlen.proxies import current
 from erlen.sessions import (
@@ -129,6 +137,140 @@ async def test_messages_are_flashed_to_the_next_page_once():
     assert (await client.get("/errors")).text == "[Markup('<b>bold</b>')]"
 
 
+# -- with a copy of the request ------------------------------------------------------------
+
+
+def run_in_thread(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join(10)
+
+
+@pytest.mark.parametrize("first", ["nobody", "the view"])
+def test_what_a_thread_writes_with_a_copy_of_the_request_is_saved(first):
+    app = app_with_session()
+
+    @app.get("/")
+    def view():
+        @copy_current_request_context
+        def work():
+            session["value"] = "written"
+            flash("done")
+
+        if first == "the view":
+            assert "value" not in session
+        run_in_thread(work)
+        return session["value"] if first == "the view" else "x"
+
+    @app.get("/messages")
+    def messages():
+        return get_flashed_messages()
+
+    client = app.sync_test_client()
+    response = client.get("/")
+
+    assert response.headers["Vary"] == "Cookie"
+    assert client.get("/get").text == "written"
+    assert client.get("/messages").json == ["done"]
+
+
+def test_copies_of_a_request_share_a_session_that_the_view_never_touched():
+    app = app_with_session()
+
+    @app.get("/")
+    def view():
+        @copy_current_request_context
+        def work():
+            session["count"] = session.get("count", 0) + 1
+            run_in_thread(deeper)
+
+        @copy_current_request_context
+        def deeper():
+            session["depth"] = session.get("depth", 0) + 1
+
+        run_in_thread(work)
+        run_in_thread(work)
+        return [session["count"], session["depth"]]
+
+    assert app.sync_test_client().get("/").json == [2, 2]
+
+
+async def test_a_task_with_a_copy_of_the_request_writes_into_its_session():
+    app = app_with_session()
+
+    @app.get("/")
+    async def view():
+        @copy_current_request_context
+        async def work():
+            session["value"] = "written"
+
+        await asyncio.create_task(work())
+        return "x"
+
+    client = app.test_client()
+    await client.get("/")
+
+    assert (await client.get("/get")).text == "written"
+
+
+def test_a_copy_that_nobody_asks_for_its_session_opens_none():
+    app = app_with_session()
+
+    @app.get("/")
+    def view():
+        run_in_thread(copy_current_request_context(lambda: request.path))
+        return str(current.get().opened)
+
+    response = app.sync_test_client().get("/")
+
+    assert (response.text, "Vary" in response.headers) == ("None", False)
+
+
+def test_a_copy_that_outlives_its_request_can_still_read_the_session():
+    app = app_with_session()
+    kept = []
+
+    @app.get("/")
+    def view():
+        kept.append(copy_current_request_context(lambda: session["value"]))
+        return "x"
+
+    client = app.sync_test_client()
+    client.get("/set/ada")
+    client.get("/")
+
+    assert kept[0]() == "ada"
+
+
+def test_two_that_open_the_session_at_once_get_the_same_one():
+    app = app_with_session()
+    both = threading.Barrier(2, timeout=10)
+    seen = []
+
+    class Meeting(SecureCookieSessionInterface):
+        never_waits = True
+
+        def open_session(self, app, request):
+            both.wait()
+            return super().open_session(app, request)
+
+    @app.get("/both")
+    def view():
+        @copy_current_request_context
+        def look():
+            seen.append(current.get().untouched_session)
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        mine = current.get().untouched_session
+        thread.join(10)
+        return str(seen == [mine] and seen[0] is mine)
+
+    app.session_interface = Meeting()
+
+    assert app.sync_test_client().get("/both").text == "True"
+
+
 # -- interfaces of one's own ---------------------------------------------------------------
 
 
@@ -194,6 +336,25 @@ async def test_an_async_session_is_open_before_the_hooks():
     await app.test_client().get("/set/ada")
 
     assert seen == [None]
+
+
+def test_a_thread_with_a_copy_of_the_request_opens_an_async_session():
+    app = app_with_session()
+    app.session_interface = AsyncStore()
+
+    @app.get("/")
+    def view():
+        @copy_current_request_context
+        def work():
+            session["value"] = "written"
+
+        run_in_thread(work)
+        return "x"
+
+    client = app.sync_test_client()
+    client.get("/")
+
+    assert client.get("/get").text == "written"
 
 
 async def test_a_route_may_do_without_an_async_session(caplog):
