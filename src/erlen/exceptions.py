@@ -532,7 +532,7 @@ def adopted(foreign: StarletteResponse) -> Response:
     if isinstance(foreign, Response):
         return foreign
     response = Response()
-    response.status_code = foreign.status_code
+    response.status = foreign.status_code
     response.raw_headers = foreign.raw_headers
     response.background = foreign.background
     response.body = bytes(foreign.body)

@@ -138,7 +138,8 @@ class Response(StarletteResponse):
     it; a list or tuple is joined. *status* is a code or a line such as ``"418 Teapot"``.
     *mimetype* gets ``charset=utf-8`` where it is text, *content_type* is taken as it is.
 
-    :raises ValueError: if a header could not be sent as it is (CR, LF, NUL).
+    :raises ValueError: if a header could not be sent as it is (CR, LF, NUL), or the status is
+        none from 100 to 599.
     """
 
     default_mimetype: str = "text/html"
@@ -446,12 +447,16 @@ class Response(StarletteResponse):
     @status.setter
     def status(self, value: int | str | http.HTTPStatus) -> None:
         if isinstance(value, int):
-            self.status_code, self._reason = int(value), None
-            return
-        code, _, reason = value.strip().partition(" ")
-        if not (code.isascii() and code.isdigit()):
-            raise ValueError(f"A status begins with its code, as in '404 Not Found': {value!r}")
-        self.status_code, self._reason = int(code), reason or None
+            code, reason = int(value), ""
+        else:
+            digits, _, reason = value.strip().partition(" ")
+            if not (digits.isascii() and digits.isdigit()):
+                raise ValueError(f"A status begins with its code, as in '404 Not Found': {value!r}")
+            code = int(digits)
+        if not 100 <= code <= 599:
+            # RFC 9110, 15. No server sends another one.
+            raise ValueError(f"A status is a number from 100 to 599, not {code}.")
+        self.status_code, self._reason = code, reason or None
 
     @property
     def headers(self) -> Headers:  # type: ignore[override]

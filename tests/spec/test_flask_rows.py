@@ -124,14 +124,14 @@ def test_a_subclass_that_logs_exceptions_as_in_flask_is_told_what_it_gets():
 
 def test_a_code_of_ones_own_can_be_aborted_with():
     class Odd(HTTPException):
-        code = 900
+        code = 499
         description = "odd"
 
     app = Erlen(__name__)
-    app.aborter.mapping[900] = Odd
-    app.add_url_rule("/", "odd", lambda: abort(900))
+    app.aborter.mapping[499] = Odd
+    app.add_url_rule("/", "odd", lambda: abort(499))
 
-    assert app.sync_test_client().get("/").status_code == 900
+    assert app.sync_test_client().get("/").status_code == 499
 
 
 def test_an_extension_finds_what_it_needs():

@@ -9,11 +9,11 @@ from collections import UserString
 from typing import NamedTuple
 
 import pytest
-from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.responses import Response as StarletteResponse
 
 from erlen import Erlen, Response, abort, jsonify, make_response, redirect, request, session
-from erlen.exceptions import Forbidden
+from erlen.exceptions import Forbidden, HTTPException
 from erlen.json.provider import DefaultJSONProvider
 
 
@@ -258,6 +258,42 @@ async def test_abort_sends_a_response_as_it_is():
 async def test_abort_refuses_an_unknown_code(caplog):
     assert (await get(lambda: abort(999))).status_code == 500
     assert "There is no exception for the status 999" in caplog.text
+
+
+class Odd(HTTPException):
+    code = 900
+
+
+def raise_odd():
+    raise Odd()
+
+
+def with_its_attribute():
+    response = make_response("x")
+    response.status_code = 600
+    return response
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        pytest.param(lambda: ("x", 600), id="a tuple"),
+        pytest.param(lambda: ("x", "1000 Odd", {}), id="a line"),
+        pytest.param(lambda: Response("x", 99), id="a response"),
+        pytest.param(lambda: HTMLResponse("x", 0), id="a response of Starlette"),
+        pytest.param(raise_odd, id="an exception"),
+    ],
+)
+async def test_a_status_that_no_server_sends_is_an_error_at_the_line_that_sets_it(view, caplog):
+    response = await get(view)
+
+    assert response.status_code == 500
+    assert "A status is a number from 100 to 599, not" in caplog.text
+
+
+async def test_the_client_refuses_a_status_that_no_server_sends():
+    with pytest.raises(RuntimeError, match="sent the status 600, which no server sends"):
+        await get(with_its_attribute)
 
 
 async def test_a_client_that_prefers_json_gets_a_problem_document():

@@ -246,6 +246,7 @@ STATUSES = {
     "a line": ("418 Teapot", 418, "418 Teapot"),
     "a line without a reason": (" 404 ", 404, "404 Not Found"),
     "a code nobody knows": (299, 299, "299 UNKNOWN"),
+    "the last one": (599, 599, "599 UNKNOWN"),
 }
 
 
@@ -262,6 +263,17 @@ def test_a_status_is_a_code_or_a_line(status, code, line):
 def test_a_status_begins_with_its_code(status):
     with pytest.raises(ValueError, match="begins with its code"):
         Response(status=status)
+
+
+@pytest.mark.parametrize("status", [600, 1000, 99, 0, -1, "600 Odd", "0099", "20"])
+def test_a_status_has_three_digits_of_which_the_first_is_none_above_five(status):
+    response = Response()
+
+    with pytest.raises(ValueError, match="from 100 to 599, not "):
+        response.status = status
+    with pytest.raises(ValueError, match="from 100 to 599, not "):
+        Response(status=status)
+    assert response.status == "200 OK"
 
 
 # -- sending -------------------------------------------------------------------------------

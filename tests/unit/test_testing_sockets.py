@@ -418,6 +418,7 @@ PROTOCOL_ERRORS = {
     "refusing twice": ([DENY, DENY], "'websocket.http.response.start', .* begins"),
     "accepting what is refused": ([DENY, DENIAL, ACCEPT], "'websocket.accept', .* begins"),
     "a denial without its head": ([DENIAL], "'websocket.http.response.body'"),
+    "a status that there is not": ([{**DENY, "status": 600}], "sent the status 600"),
     "neither yes nor no": ([], "without accepting or refusing"),
 }
 

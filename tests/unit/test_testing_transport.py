@@ -60,6 +60,8 @@ PROTOCOL_ERRORS = {
     "a body too many": ([START, BODY, BODY], "'http.response.body', .* response is complete"),
     "no end": ([START], "before its response was complete"),
     "something else": ([{"type": "http.response.push"}], "'http.response.push'"),
+    "a status of four digits": ([{**START, "status": 1000}], "sent the status 1000"),
+    "a status of two digits": ([{**START, "status": 99}], "a number from 100 to 599"),
 }
 
 

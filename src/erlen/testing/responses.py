@@ -11,10 +11,10 @@ from ..app import App
 from ..errors import ContextError
 from ..requests import Request
 from ..responses import RawHeaders, Response
-from ..typing import Receive, Scope
+from ..typing import Message, Receive, Scope
 from .loops import LoopThread
 
-__all__ = ["StreamedResponse", "TestResponse"]
+__all__ = ["StreamedResponse", "TestResponse", "status_of"]
 
 T = TypeVar("T")
 
@@ -78,6 +78,20 @@ class TestResponse(Response):
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def status_of(head: Message) -> int:
+    """Return the status of *head*, the first message of a response.
+
+    :raises RuntimeError: if it is none that a server would send (RFC 9110, 15).
+    """
+    status: int = head["status"]
+    if not 100 <= status <= 599:
+        raise RuntimeError(
+            f"The app sent the status {status}, which no server sends: it is a number from 100 to"
+            " 599."
+        )
+    return status
 
 
 class StreamedResponse(TestResponse):

@@ -20,7 +20,7 @@ from ..websockets import WebSocketDisconnect
 from .cookies import CookieJar
 from .drafts import RequestOptions, path_of, receiver_of, scope_of
 from .loops import LoopThread
-from .responses import TestResponse
+from .responses import TestResponse, status_of
 from .transport import BUFFER, GRACE, ASGITransport
 
 __all__ = ["Connecting", "SyncTestWebSocket", "TestWebSocket", "WebSocketRejected"]
@@ -155,6 +155,7 @@ class _Line:
         elif kind == "websocket.close" and self.closed is None and self.denied is None:
             self._close(message.get("code", 1000), message.get("reason") or "")
         elif kind == "websocket.http.response.start" and handshake and self.denied is None:
+            status_of(message)
             self.denied = message
         elif kind == "websocket.http.response.body" and handshake and self.denied:
             self.denial += message.get("body", b"")

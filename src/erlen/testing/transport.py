@@ -14,6 +14,7 @@ from ..app import App
 from ..typing import ASGIApp, Message, Scope
 from .drafts import receiver_of, scope_of
 from .lifespans import join_lifespan, leave_lifespan
+from .responses import status_of
 
 __all__ = ["BUFFER", "GRACE", "ASGITransport", "Exchange"]
 
@@ -188,7 +189,7 @@ class Exchange(httpx.AsyncByteStream):
             # ASGI 2.3: nothing happens. Not to wait at all would keep the loop busy for ever.
             await asyncio.sleep(0)
         elif message["type"] == "http.response.start" and self.status is None:
-            self.status = message["status"]
+            self.status = status_of(message)
             self.headers = [(name.lower(), value) for name, value in message.get("headers", ())]
             self._begun.set()
         elif message["type"] == "http.response.body" and self.status and not self.is_complete:
