@@ -316,18 +316,13 @@ def include(
         )
     first = all(known is not blueprint for known in app.blueprints.values())
     prefix, subdomain = _placed(blueprint, options, parent)
-    inherited: Mapping[str, Any] = parent.url_defaults if parent is not None else {}
     registration = Registration(
         app=app,
         blueprint=blueprint,
         full_name=name,
         url_prefix=prefix,
         subdomain=subdomain,
-        url_defaults={
-            **inherited,
-            **blueprint.url_values_defaults,
-            **options.get("url_defaults", {}),
-        },
+        url_defaults={**blueprint.url_values_defaults, **options.get("url_defaults", {})},
         options=options,
         first_registration=first,
     )

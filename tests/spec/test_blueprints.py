@@ -198,6 +198,30 @@ async def test_an_app_wide_error_handler_of_a_blueprint_answers_404s():
     assert (await app.test_client().get("/x")).text == "nothing here"
 
 
+@pytest.mark.parametrize("given", ["to the blueprint", "where it is registered"])
+async def test_url_defaults_do_not_reach_a_nested_blueprint(given):
+    def made(name, **defaults):
+        if given == "to the blueprint":
+            return Blueprint(name, "defaults", url_defaults=defaults), {}
+        return Blueprint(name, "defaults"), {"url_defaults": defaults}
+
+    app = Erlen("defaults")
+    outer, of_outer = made("outer", theme="dark")
+    inner, of_inner = made("inner", page=1)
+
+    async def view(**values):
+        return values
+
+    outer.add_url_rule("/outer", "view", view)
+    inner.add_url_rule("/inner", "view", view)
+    outer.register_blueprint(inner, **of_inner)
+    app.register_blueprint(outer, **of_outer)
+
+    client = app.test_client()
+    assert (await client.get("/outer")).json == {"theme": "dark"}
+    assert (await client.get("/inner")).json == {"page": 1}
+
+
 async def test_url_defaults_of_a_blueprint_are_filled_in():
     app = Erlen("defaults")
     pages = Blueprint("pages", "defaults", url_prefix="/<lang>", url_defaults={"kind": "page"})
