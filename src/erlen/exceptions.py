@@ -494,6 +494,8 @@ default_exceptions: dict[int, type[HTTPException]] = {
 
 # request.args["missing"] is the client's mistake; a MultiDict itself knows no HTTP.
 MultiDict.key_error = BadRequestKeyError
+# So is a range outside of the body, and a response is below this.
+Response.range_error = RequestedRangeNotSatisfiable
 
 
 class Aborter:

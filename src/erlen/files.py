@@ -19,7 +19,7 @@ from urllib.parse import quote
 from .concurrency import to_thread
 from .conditional import Conditions, is_conditional
 from .errors import SetupTypeError, SetupValueError
-from .exceptions import NotFound, PreconditionFailed, RequestedRangeNotSatisfiable
+from .exceptions import NotFound, PreconditionFailed
 from .headers import MIMEAccept, http_date, parse_accept_header, quote_etag
 from .http import encode_header_value, quote_string
 from .responses import RawHeaders, Response, content_length
@@ -391,13 +391,11 @@ def _apply_conditions(response: Response, conditions: Conditions, size: int | No
         return
     stream = response.stream
     response.make_conditional(conditions, accept_ranges=size is not None, complete_length=size)
-    if response.status_code in (412, 416):
+    if response.status_code == 412:
         # Raised, so that the error pages of the app answer and nobody caches them as the file.
         if isinstance(stream, FileStream):
             stream.close()
-        if response.status_code == 412:
-            raise PreconditionFailed()
-        raise RequestedRangeNotSatisfiable(size)
+        raise PreconditionFailed()
     if response.status_code == 304:
         # WHY: some servers would send the file all the same.
         response.headers.remove("x-sendfile")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from html import escape
-from typing import Any, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 from starlette.responses import Response as StarletteResponse
 
@@ -144,6 +144,8 @@ class Response(StarletteResponse):
 
     default_mimetype: str = "text/html"
     default_status: int = 200
+    range_error: ClassVar[type[Exception]] = ValueError
+    """What a range raises that cannot be sent, with the length of the body as its argument."""
     background: Any = None
     body: bytes
     raw_headers: RawHeaders
@@ -657,6 +659,7 @@ class Response(StarletteResponse):
         succeeds is conditional (13.2.1), and only a GET has ranges (14.2).
 
         :returns: this response, changed.
+        :raises RequestedRangeNotSatisfiable: 416, for a part that the body does not have.
         """
         if request.method not in ("GET", "HEAD") or not 200 <= self.status_code < 300:
             return self
@@ -680,11 +683,12 @@ class Response(StarletteResponse):
         return self
 
     def _apply(self, verdict: Verdict, complete_length: int | None) -> None:
+        if verdict.status == 416:
+            # Raised, so that the error pages of the app answer and nobody caches them as the body.
+            self._close_now()
+            raise self.range_error(complete_length)
         self.status_code = verdict.status or self.status_code
         if verdict.status in (304, 412):
-            self._empty()
-        elif verdict.status == 416:
-            self._set_header("content-range", f"bytes */{complete_length}")
             self._empty()
         elif verdict.status == 206:
             start, stop = verdict.start, verdict.stop

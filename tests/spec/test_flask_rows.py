@@ -134,6 +134,24 @@ def test_a_code_of_ones_own_can_be_aborted_with():
     assert app.sync_test_client().get("/").status_code == 499
 
 
+def test_a_range_that_cannot_be_sent_is_an_error_that_handlers_see():
+    app = Erlen(__name__)
+
+    @app.get("/")
+    def digits():
+        response = Response("0123456789")
+        return response.make_conditional(sync.request, accept_ranges=True, complete_length=10)
+
+    @app.errorhandler(416)
+    def out_of_range(error):
+        return f"there are {error.length}", 416, error.get_headers()
+
+    response = app.sync_test_client().get("/", headers={"Range": "bytes=50-60"})
+
+    assert (response.status_code, response.text) == (416, "there are 10")
+    assert response.headers["Content-Range"] == "bytes */10"
+
+
 def test_an_extension_finds_what_it_needs():
     class Extension:
         def init_app(self, app):

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import Response as StarletteResponse
 
+from erlen.exceptions import RequestedRangeNotSatisfiable
 from erlen.headers import Headers, RequestHeaders
 from erlen.responses import Response, content_length, redirect
 
@@ -1096,10 +1097,10 @@ def test_a_part_of_the_body_is_cut_out():
 
 
 def test_a_part_behind_the_end_is_refused_with_the_length():
-    response = digits().make_conditional(Asking({"range": "bytes=10-"}), accept_ranges=True)
+    with pytest.raises(RequestedRangeNotSatisfiable) as caught:
+        digits().make_conditional(Asking({"range": "bytes=10-"}), accept_ranges=True)
 
-    assert (response.status_code, response.data) == (416, b"")
-    assert response.headers["content-range"] == "bytes */10"
+    assert caught.value.get_response().headers["content-range"] == "bytes */10"
 
 
 NO_PARTS = {
@@ -1156,7 +1157,7 @@ async def test_a_stream_that_cannot_be_cut_is_sent_whole():
 
 @pytest.mark.parametrize(
     ("headers", "status"),
-    [({"if-none-match": "*"}, 304), ({"if-match": '"v2"'}, 412), ({"range": "bytes=99-"}, 416)],
+    [({"if-none-match": "*"}, 304), ({"if-match": '"v2"'}, 412)],
 )
 async def test_a_stream_that_is_not_sent_is_closed(headers, status):
     stream = Cut(b"0123456789")
@@ -1167,6 +1168,17 @@ async def test_a_stream_that_is_not_sent_is_closed(headers, status):
 
     assert messages[0]["status"] == status
     assert bodies(messages) == [b""]
+    assert stream.closed
+
+
+def test_a_stream_is_closed_when_the_part_that_is_wanted_does_not_exist():
+    stream = Cut(b"0123456789")
+
+    with pytest.raises(RequestedRangeNotSatisfiable):
+        Response(stream).make_conditional(
+            Asking({"range": "bytes=99-"}), accept_ranges=True, complete_length=10
+        )
+
     assert stream.closed
 
 
