@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import sys
@@ -14,7 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from erlen import Blueprint, Erlen, current_app, g
+from erlen import Blueprint, Erlen, current_app, enter, g
 from erlen.cli import (
     AppGroup,
     ErlenGroup,
@@ -878,6 +879,51 @@ def test_an_async_command_runs_on_a_loop_in_an_app_context(app, invoke, inside):
 
     assert result.output == "Ada of shop, greet, True\n"
     assert "teardown Ada" in app.events
+
+
+@async_marker
+@pytest.mark.parametrize("colour", ["def", "async def"])
+def test_a_command_has_the_g_of_its_group_which_is_torn_down_once(app, invoke, colour, inside):
+    @app.cli.group()
+    @with_appcontext
+    def db():
+        g.name = "Ada"
+
+    if colour == "def":
+
+        @db.command()
+        def show():
+            app.events.append(f"show {g.name}")
+            g.name = "Eve"
+    else:
+
+        @db.command()
+        async def show():
+            app.events.append(f"show {g.name}")
+            g.name = "Eve"
+
+    async def invoke_on_a_loop():
+        return invoke(["db", "show"])
+
+    result = asyncio.run(invoke_on_a_loop()) if inside else invoke(["db", "show"])
+
+    assert result.exit_code == 0
+    assert app.events == ["show Ada", "teardown Eve"]
+
+
+def test_what_an_async_command_enters_ends_with_it_on_its_loop(app, invoke):
+    @contextlib.asynccontextmanager
+    async def connection():
+        loop = asyncio.get_running_loop()
+        yield "open"
+        app.events.append(asyncio.get_running_loop() is loop)
+
+    @app.cli.command()
+    async def work():
+        g.name = await enter(connection())
+
+    assert invoke(["work"]).exit_code == 0
+    assert app.events == [True, "teardown open"]
 
 
 @pytest.mark.parametrize("colour", ["def", "async def"])

@@ -155,7 +155,7 @@ def with_appcontext(function: Callable[..., Any] | None = None, *, lifespan: boo
         app = here.app if here is not None else info_of(context).load_app()
         call = functools.partial(context.invoke, inner, *args, **kwargs)
         if _is_async(inner):
-            return _run(context, _on_loop(app, call, lifespan))
+            return _run(context, _on_loop(app, call, lifespan, around=here))
         with _around(app, lifespan, entered=here is not None):
             result = call()
             # What a decorator that knows nothing of us made of an async def.
@@ -174,9 +174,23 @@ def _is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function)
 
 
-async def _on_loop(app: Any, call: Callable[[], Coroutine[Any, Any, Any]], lifespan: bool) -> Any:
-    async with app.serving() if lifespan else app.app_context():
+async def _on_loop(
+    app: Any, call: Callable[[], Coroutine[Any, Any, Any]], lifespan: bool, *, around: Any
+) -> Any:
+    async with app.serving() if lifespan else _context_within(app, around):
         return await call()
+
+
+def _context_within(app: Any, around: Any) -> Any:
+    """Return a context for this loop; one inside of another shares its ``g``.
+
+    That other one is torn down by who entered it, and what was entered here ends here.
+    """
+    if around is None:
+        return app.app_context()
+    context = around.copy()
+    context.globals = around.g
+    return context
 
 
 def _run(context: click.Context, coroutine: Coroutine[Any, Any, Any]) -> Any:
