@@ -4,7 +4,7 @@ from io import BytesIO
 
 import pytest
 
-from erlen import request, sync
+from erlen import redirect, request, sync, url_for
 from erlen.datastructures import MultiDict
 from erlen.errors import SetupAssertionError
 from erlen.headers import Authorization
@@ -338,9 +338,22 @@ PLACES = {
     "a scheme": ({}, {"url_scheme": "https"}, "https://localhost/echo", ""),
     "Quart's scheme": ({}, {"scheme": "https"}, "https://localhost/echo", ""),
     "a subdomain": ({}, {"subdomain": "api"}, "http://api.localhost/echo", ""),
+    "a base URL with an encoded root": (
+        {},
+        {"base_url": "http://a/my%20%C3%A4pp/"},
+        "http://a/my%20%C3%A4pp/echo",
+        "/my äpp",
+    ),
     "a root": ({}, {"root_path": "/app"}, "http://localhost/app/echo", "/app"),
+    "a root with a space": ({}, {"root_path": "/a b"}, "http://localhost/a%20b/echo", "/a b"),
     "SERVER_NAME": ({"SERVER_NAME": "x.example:81"}, {}, "http://x.example:81/echo", ""),
     "APPLICATION_ROOT": ({"APPLICATION_ROOT": "/app"}, {}, "http://localhost/app/echo", "/app"),
+    "an encoded APPLICATION_ROOT": (
+        {"APPLICATION_ROOT": "/my%20app"},
+        {},
+        "http://localhost/my%20app/echo",
+        "/my app",
+    ),
     "PREFERRED_URL_SCHEME": (
         {"PREFERRED_URL_SCHEME": "https"},
         {},
@@ -375,6 +388,24 @@ async def test_a_whole_url_says_everything_itself(asked, url, root):
     found = (await make_app(APPLICATION_ROOT="/app").test_client().get(asked)).json
 
     assert (found["url"], found["root"]) == (url, root)
+
+
+@pytest.mark.parametrize("asked", ["http://a/my%20app/echo", "http://a/my app/echo"])
+async def test_a_whole_url_below_an_encoded_root_is_below_it(asked):
+    found = (await make_app().test_client().get(asked, base_url="http://a/my%20app")).json
+
+    assert (found["root"], found["path"]) == ("/my app", "/echo")
+
+
+async def test_a_redirect_below_an_encoded_root_is_followed():
+    app = make_app()
+    app.add_url_rule("/from", "from", lambda: redirect(url_for("echo")))
+
+    response = await app.test_client().get(
+        "/from", base_url="http://a/my%20app", follow_redirects=True
+    )
+
+    assert (response.json["root"], response.json["path"]) == ("/my app", "/echo")
 
 
 async def test_a_base_url_with_a_part_of_it_is_an_error():

@@ -35,6 +35,8 @@ USER_AGENT = "erlen-test-client"
 # What may stand in a target as it is; "%" too, because escapes are kept.
 _PATH_SAFE = "/%:@!$&'()*+,;=~|[]^{}"
 _QUERY_SAFE = _PATH_SAFE + "?"
+# A root is decoded already, as in the scope.
+_ROOT_SAFE = _PATH_SAFE.replace("%", "")
 
 _BODY = ("data", "form", "files", "json")
 _SCOPE = "scope_base= sets keys of the ASGI scope: scope_base={'client': ('10.0.0.1', 5000)}"
@@ -172,32 +174,34 @@ def _base_of(
         url = urlsplit(base_url)
         if not url.scheme or not url.netloc:
             raise ValueError(f"base_url is a URL such as 'http://localhost/app', not {base_url!r}.")
-        return f"{url.scheme}://{url.netloc}", url.path.rstrip("/")
+        return f"{url.scheme}://{url.netloc}", unquote(url.path).rstrip("/")
     host = app.config["SERVER_NAME"] or "localhost"
     if subdomain:
         host = f"{subdomain}.{host}"
     scheme = scheme or app.config["PREFERRED_URL_SCHEME"]
-    return f"{scheme}://{host}", (app.config["APPLICATION_ROOT"] or "/").rstrip("/")
+    return f"{scheme}://{host}", unquote(app.config["APPLICATION_ROOT"] or "/").rstrip("/")
 
 
 def locate(path: str, origin: str, root: str, query: Any = None) -> tuple[str, str, str]:
     """Return origin, root path and target of *path*, which may be a whole URL.
 
-    *query* takes the place of the one in *path*. The target is percent-encoded.
+    *query* takes the place of the one in *path*. The target is percent-encoded, *root* is not.
     """
     path = path.partition("#")[0]
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", path):
+    is_whole = re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", path)
+    if is_whole:
         scheme, _, rest = path.partition("://")
         netloc = re.split(r"[/?]", rest, maxsplit=1)[0]
         origin, path = f"{scheme}://{netloc}", rest[len(netloc) :]
-        if path == root or path.startswith((f"{root}/", f"{root}?")):
-            path = path[len(root) :]
-        else:
-            root = ""
     path, _, own = path.partition("?")
     search = own if query is None else _query_of(query)
-    path = path if path.startswith("/") else f"/{path}"
-    target = quote(root + path, safe=_PATH_SAFE)
+    path = quote(path, safe=_PATH_SAFE)
+    mount = quote(root, safe=_ROOT_SAFE)
+    if is_whole and (path == mount or path.startswith(f"{mount}/")):
+        path = path[len(mount) :]
+    elif is_whole:
+        root = mount = ""
+    target = f"{mount}{path}" if path.startswith("/") else f"{mount}/{path}"
     return origin, root, f"{target}?{quote(search, safe=_QUERY_SAFE)}" if search else target
 
 
