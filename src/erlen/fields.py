@@ -16,6 +16,8 @@ from .headers import (
     parse_date,
     parse_set_header,
 )
+from .hosts import host_is_valid
+from .patterns import pattern
 
 __all__ = [
     "HeaderField",
@@ -36,6 +38,8 @@ T = TypeVar("T")
 S = TypeVar("S")
 SelfT = TypeVar("SelfT")
 
+# The host of a URL is behind its scheme and its user, and before its port and its path.
+_HOST = pattern(r"((?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//(?:[^/?#]*@)?)([^/?#@:]*)")
 _SCRIPTS = ("javascript:", "data:", "vbscript:")
 
 
@@ -126,7 +130,18 @@ def url_field(name: str) -> HeaderField[str | None, str]:
 
 def date_field(name: str) -> HeaderField[datetime | None, datetime | float]:
     """Return a field that is a time, to the second; set as a datetime or as a timestamp."""
-    return HeaderField(name, lambda text: parse_date(text or ""), http_date)
+
+    def write(value: datetime | float) -> str:
+        try:
+            return http_date(value)
+        except TypeError:
+            raise TypeError(
+                f"{name!r} is set to a datetime or to seconds since 1970, not to {value!r}."
+            ) from None
+        except (ValueError, OverflowError, OSError) as error:
+            raise ValueError(f"{name!r} cannot be {value!r}: {error}.") from None
+
+    return HeaderField(name, lambda text: parse_date(text or ""), write)
 
 
 def length_field(name: str) -> HeaderField[int | None, int]:
@@ -176,15 +191,30 @@ def policy_field(name: str) -> LiveField[ContentSecurityPolicy, str | ContentSec
 
 
 def header_url(location: str) -> str:
-    """Percent-encode what a URL may show but a header may not carry.
+    """Return a URL as a header may carry it: its host in ASCII, the rest percent-encoded.
 
-    :raises ValueError: for control characters, and for a script in place of a page.
+    :raises ValueError: for a script in place of a page.
     """
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in location):
-        raise ValueError(f"A URL has no control characters: {location!r}")
     if location.lstrip().lower().startswith(_SCRIPTS):
         raise ValueError(f"A redirect leads to a page, not to a script: {location!r}")
-    return quote(location, safe="!#$%&'()*+,/:;=?@[]~")
+    shown = location if location.isascii() else _with_ascii_host(location)
+    return quote(shown, safe="!#$%&'()*+,/:;=?@[]~")
+
+
+def _with_ascii_host(location: str) -> str:
+    """Return *location* with its host as the DNS knows it (RFC 3490).
+
+    What would be no host is left to be percent-encoded: among what looks like letters are
+    characters that stand for a slash.
+    """
+    found = _HOST.match(location)
+    if found is None or found[2].isascii():
+        return location
+    try:
+        host = found[2].encode("idna").decode("ascii")
+    except UnicodeError:
+        return location
+    return f"{found[1]}{host}{location[found.end() :]}" if host_is_valid(host) else location
 
 
 def _same(text: str | None) -> str | None:

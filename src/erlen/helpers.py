@@ -70,7 +70,9 @@ def abort(code: int | Response, *args: Any, **kwargs: Any) -> NoReturn:
 def redirect(location: str, code: int = 302, Response: type[Response] | None = None) -> Response:
     """Return a response that sends the client to *location*.
 
-    :raises ValueError: if *code* is no redirect, or *location* could not be a header.
+    Its host is written in ASCII, and the rest of *location* percent-encoded where it has to be.
+
+    :raises ValueError: if *code* is no redirect, or *location* is a script.
     """
     context = current.get()
     if context is not None and Response is None:

@@ -506,7 +506,7 @@ class Response(StarletteResponse):
     """Where a redirect or a created resource is."""
     content_encoding = text_field("content-encoding")
     """The coding of the body: ``"gzip"``."""
-    content_location = text_field("content-location")
+    content_location = url_field("content-location")
     """Another URL of what is sent."""
     accept_ranges = text_field("accept-ranges")
     """``"bytes"`` where parts of the body may be asked for."""
@@ -715,7 +715,9 @@ class Response(StarletteResponse):
 def redirect(location: str, code: int = 302, Response: type[Response] = Response) -> Response:
     """Return a response that sends the client to *location*.
 
-    :raises ValueError: if *code* is no redirect, or *location* could not be a header.
+    Its host is written in ASCII, and the rest of *location* percent-encoded where it has to be.
+
+    :raises ValueError: if *code* is no redirect, or *location* is a script.
     """
     if code not in {301, 302, 303, 305, 307, 308}:
         raise ValueError(f"{code} is no redirect. Use 301, 302, 303, 307 or 308.")
