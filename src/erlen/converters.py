@@ -34,7 +34,7 @@ def _crosses_slashes(regex: str) -> bool:
 
 
 class ValidationError(ValueError):
-    """Raised by :meth:`BaseConverter.to_python`: the path does not match after all."""
+    """The path does not match after all, or there is none for a value; see BaseConverter."""
 
 
 class BaseConverter:
@@ -71,7 +71,7 @@ class BaseConverter:
 
         A slash in it is encoded too, unless the piece may span slashes.
 
-        :raises ValueError: if there is none.
+        :raises ValidationError: if there is none: another rule of the endpoint may have one.
         """
         piece = quote_path(str(value))
         return piece.replace("/", "%2F") if self.isolated else piece
@@ -100,6 +100,9 @@ class UnicodeConverter(BaseConverter):
         super().__init__(map)
         low, high = (minlength, maxlength) if length is None else (length, length)
         if (low, high) != (1, None):
+            for least in (low, high):
+                if least is not None and int(least) < 0:
+                    raise ValueError(f"a length is 0 or more characters, not {least}")
             self.regex = f"[^/]{{{int(low)},{'' if high is None else int(high)}}}"
 
 
@@ -146,6 +149,8 @@ class NumberConverter(BaseConverter):
         signed: bool = False,
     ) -> None:
         super().__init__(map)
+        if fixed_digits < 0:
+            raise ValueError(f"fixed_digits is 0 or more digits, not {fixed_digits}")
         if signed:
             self.regex = f"-?{self.regex}"
         self.fixed_digits = fixed_digits
@@ -250,9 +255,12 @@ class UUIDConverter(BaseConverter):
     def to_url(self, value: Any) -> str:
         """Return the UUID in lower case.
 
-        :raises ValueError: if *value* is none.
+        :raises ValidationError: if *value* is none.
         """
-        return str(value if isinstance(value, uuid.UUID) else uuid.UUID(str(value)))
+        try:
+            return str(value if isinstance(value, uuid.UUID) else uuid.UUID(str(value)))
+        except ValueError:
+            raise ValidationError(f"{value!r} is no UUID.") from None
 
 
 DEFAULT_CONVERTERS: Mapping[str, type[BaseConverter]] = {

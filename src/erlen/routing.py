@@ -55,6 +55,7 @@ from .rules import (
     BaseConverter,
     BuildError,
     Pattern,
+    ValidationError,
     compile_pattern,
     query_string,
     quote_path,
@@ -240,21 +241,26 @@ class Router(StarletteRouter):
         there is one. ``None`` among the values is left out.
 
         :raises BuildError: if no rule of the endpoint fits.
-        :raises ValueError: if a converter refuses a value.
+        :raises ValueError: if a converter cannot read a value.
         """
         index = self.routes.arranged or self._arrange()
         given = {name: value for name, value in values.items() if value is not None}
         elsewhere: BuiltURL | None = None
+        refusal: ValidationError | None = None
         for wanted in (method,) if method is not None else (default_method, None):
             for route in index.endpoints.get(endpoint, ()):
                 if route.suits(given, wanted):
-                    url = self._url(route, given, host)
+                    try:
+                        url = self._url(route, given, host)
+                    except ValidationError as error:
+                        refusal = refusal or error.with_traceback(None)  # which knows this frame
+                        continue
                     if not self.host_matching or url.host in (None, host):
                         return url
                     elsewhere = elsewhere or url
             if elsewhere is not None:
                 return elsewhere
-        raise BuildError(endpoint, given, method, index.candidates())
+        raise BuildError(endpoint, given, method, index.candidates(), refusal) from refusal
 
     def is_endpoint_expecting(self, endpoint: str, *names: str) -> bool:
         """Say whether a rule of *endpoint* takes all the values called *names*."""
@@ -417,7 +423,7 @@ class Router(StarletteRouter):
             name = route.domain.build({**values, **route.url_rule.defaults})
         name = ".".join(part for part in (name, server) if part)
         if name and not _HOST.fullmatch(name):
-            raise ValueError(f"{name!r} is no host: the URL of {route.name!r} cannot be built.")
+            raise ValidationError(f"{name!r} is no host.")
         return name or None
 
     def _domain_of(self, rule: Rule) -> Pattern | None:

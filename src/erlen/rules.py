@@ -184,11 +184,14 @@ class BuildError(LookupError):
         values: Mapping[str, Any],
         method: str | None = None,
         candidates: Iterable[Candidate] = (),
+        refusal: ValidationError | None = None,
     ) -> None:
         super().__init__(endpoint, values, method)
         self.endpoint = endpoint
         self.values = values
         self.method = method
+        self.refusal = refusal
+        """Why a rule that takes these values has no URL for them, if there is one."""
         self._candidates = candidates
 
     @cached_property
@@ -224,6 +227,9 @@ class BuildError(LookupError):
         return f"{text}.{''.join(f' {hint}' for hint in self._hints())}"
 
     def _hints(self) -> Iterator[str]:
+        if self.refusal is not None:
+            yield str(self.refusal)
+            return
         near = self.suggested
         if near is None:
             return

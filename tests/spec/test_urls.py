@@ -170,6 +170,42 @@ def test_a_view_that_was_not_registered_has_no_url(app):
         url_for(stranger)
 
 
+def test_a_value_that_its_converter_refuses_is_a_build_error(app):
+    app.add_url_rule("/order/<uuid:number>", "order", lambda number: "x")
+
+    with (
+        app.test_request_context(),
+        pytest.raises(BuildError, match=r"with values \['number'\]. 'nope' is no UUID") as caught,
+    ):
+        url_for("order", number="nope")
+
+    assert str(caught.value.refusal) == str(caught.value.__cause__) == "'nope' is no UUID."
+
+
+def test_a_value_that_cannot_stand_in_a_host_is_a_build_error():
+    app = Erlen("hosts", subdomain_matching=True)
+    app.config["SERVER_NAME"] = "example.com"
+    app.add_url_rule("/", "home", lambda user: "x", subdomain="<user>")
+    app.url_build_error_handlers.append(lambda error, endpoint, values: f"/{error.refusal}")
+
+    with app.test_request_context():
+        assert url_for("home", user="ada") == "http://ada.example.com/"
+        assert url_for("home", user="a b") == "/'a%20b.example.com' is no host."
+
+
+def test_another_rule_may_take_what_a_converter_refuses(app):
+    app.add_url_rule("/order/<uuid:number>", "order", lambda number: "x")
+    app.add_url_rule("/old-order/<number>", "order")
+
+    with app.test_request_context():
+        assert url_for("order", number="nope") == "/old-order/nope"
+
+
+def test_a_value_that_a_converter_cannot_read_is_a_value_error(app):
+    with app.test_request_context(), pytest.raises(ValueError, match="'nope'"):
+        url_for("user", id="nope")
+
+
 def test_a_relative_endpoint_needs_a_request(app):
     with app.app_context(), pytest.raises(ContextError, match=r"'\.show'.*outside of a request"):
         url_for(".show")

@@ -950,7 +950,7 @@ def test_without_matching_only_other_subdomains_name_their_host():
 
 @pytest.mark.parametrize("user", ["evil.org/", "a b", "a@b", "x\n"])
 def test_a_value_that_is_no_part_of_a_host_is_refused(hosts, user):
-    with pytest.raises(ValueError, match="is no host"):
+    with pytest.raises(BuildError, match="is no host"):
         hosts.build("user", {"user": user, "page": 1})
 
 
