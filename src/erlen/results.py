@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from http import HTTPStatus
-from inspect import isawaitable, iscoroutine
+from inspect import isawaitable, iscoroutine, isroutine, signature
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, TypeAlias, cast
 
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.responses import Response as StarletteResponse
 
+from .errors import place_of
 from .exceptions import HTTPException, adopted
 from .headers import Headers
 from .json import JSONProvider
@@ -217,6 +218,7 @@ class Results:
                 "The function either returned None or ended without a return statement."
             )
         if callable(value):
+            _refuse_function(value)
             return Foreign(cast(Any, value))
         raise WrongResult(
             "The return type must be a string, dict, list, tuple with headers or status,"
@@ -228,6 +230,25 @@ class Results:
         if isinstance(value, Response):
             return value
         return adopted(value) if type(value) in _PLAIN else Foreign(value)
+
+
+def _refuse_function(function: Any) -> None:
+    """Refuse a function that cannot be an ASGI app.
+
+    :raises WrongResult: naming it.
+    """
+    if not isroutine(function):
+        return
+    try:
+        signature(function).bind(None, None, None)
+    except TypeError:
+        raise WrongResult(
+            f"It returned the function {place_of(function)}, which is no ASGI app: those are"
+            " called with scope, receive and send. To return what it returns, call it:"
+            f" {function.__name__}()."
+        ) from None
+    except ValueError:
+        return  # in C, and says nothing of its arguments
 
 
 def _itself(response: Response) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import json
 from collections import UserString
 from typing import NamedTuple
@@ -173,6 +174,39 @@ async def test_what_a_view_may_not_return_is_named_with_the_view(result, message
     assert response.status_code == 500
     assert "view' (test_results.py:" in caplog.text
     assert message in caplog.text
+
+
+def helper():
+    return "x"
+
+
+@pytest.mark.parametrize("result", [helper, Point(1, 2).__init__, lambda scope, receive: None])
+async def test_a_function_that_is_no_asgi_app_is_named_with_the_view(result, caplog):
+    response = await get(lambda: result)
+
+    assert response.status_code == 500
+    assert "view' (test_results.py:" in caplog.text
+    assert "It returned the function " in caplog.text
+    assert f"call it: {result.__name__}()." in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["async def", "def", "method", "partial"])
+async def test_functions_of_many_kinds_are_asgi_apps(kind):
+    class Answering:
+        async def method(self, scope, receive, send):
+            await Response("asgi")(scope, receive, send)
+
+    async def asgi(scope, receive, send, *, text="asgi"):
+        await Response(text)(scope, receive, send)
+
+    apps = {
+        "async def": asgi,
+        "def": lambda *channels: asgi(*channels),
+        "method": Answering().method,
+        "partial": functools.partial(asgi, text="asgi"),
+    }
+
+    assert (await get(lambda: apps[kind])).text == "asgi"
 
 
 async def test_a_response_class_of_the_app_is_used():
