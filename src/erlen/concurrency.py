@@ -206,6 +206,10 @@ class _Errand:
             # A task that is cancelled before its first step never makes one.
             cast("asyncio.Task[None]", self.task).cancel()
 
+    def finish(self) -> None:
+        """Let the thread go on; in that thread."""
+        self.done = True
+
     def forget_error(self) -> BaseException:
         """Return the error, and forget it: it knows the frames that know this."""
         error, self.error = self.error, None
@@ -249,8 +253,7 @@ class Owner:
             self._errands.remove(errand)
             if not errand.begun:  # a cancel was faster
                 errand.error = CancelledError()
-            errand.done = True
-            self._inbox.put(_nothing)
+            self._inbox.put(errand.finish)  # behind all that the thread has yet to do
 
         self.loop.call_soon_threadsafe(start)
         self.work_until(errand)
@@ -444,9 +447,10 @@ async def to_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         if here is None:
             return await asyncio.get_running_loop().run_in_executor(None, call)
         here.threads += 1
+        owner = here.owner  # which the thread takes away when it has done its part
         try:
-            if here.owner is not None and here.owner.waits:
-                return cast(T, await here.owner.call(call))
+            if owner is not None and owner.waits:
+                return cast(T, await owner.call(call))
             return cast(T, await here.app.worker_pool.run(call, admitted=True))
         finally:
             here.threads -= 1

@@ -308,6 +308,33 @@ async def test_what_an_async_hook_hands_to_a_thread_goes_to_the_thread_that_wait
     assert (await app.test_client().get("/")).text == "True"
 
 
+@pytest.mark.parametrize("seconds", [0, 0.1], ids=["at once", "when the view is over"])
+async def test_what_tasks_hand_to_a_thread_is_done_though_the_view_does_not_wait_for_it(seconds):
+    app = Erlen("notify")
+    told: list[str] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def tell(who: str) -> None:
+        if seconds:
+            await asyncio.sleep(seconds)
+        await run_sync(told.append)(who)
+
+    async def notify() -> None:
+        tasks.extend(asyncio.create_task(tell(who)) for who in ("ada", "bob", "cleo"))
+        await asyncio.sleep(0)
+
+    @app.get("/")
+    def view():
+        app.ensure_sync(notify)()
+        return "fine"
+
+    response = await app.test_client().get("/")
+    await asyncio.wait_for(asyncio.gather(*tasks), 10)
+
+    assert (response.text, sorted(told)) == ("fine", ["ada", "bob", "cleo"])
+    await app.close_worker_pool()
+
+
 async def test_variables_set_in_def_code_are_seen_by_later_steps():
     app = Erlen("variables")
     app.before_request(lambda: tenant.set("acme") and None)

@@ -313,6 +313,57 @@ async def test_calls_and_coroutines_nest():
     assert await in_owner(run) == "deep"
 
 
+async def test_an_owner_makes_the_calls_that_a_coroutine_left_behind():
+    def run(owner):
+        async def leave_behind():
+            return [asyncio.ensure_future(owner.call(threading.get_ident)) for _ in range(3)]
+
+        return owner.wait_for(leave_behind), threading.get_ident()
+
+    calls, ident = await in_owner(run)
+
+    assert await asyncio.wait_for(asyncio.gather(*calls), 10) == [ident] * 3
+
+
+async def test_a_call_that_was_left_behind_may_wait_for_the_loop():
+    go = asyncio.Event()
+
+    def run(owner):
+        async def leave_behind():
+            owner.loop.call_later(0.05, go.set)
+            slow = asyncio.ensure_future(owner.call(lambda: owner.wait_for(go.wait)))
+            return slow, asyncio.ensure_future(owner.call(threading.get_ident))
+
+        return owner.wait_for(leave_behind), threading.get_ident()
+
+    (slow, quick), ident = await in_owner(run)
+
+    assert await asyncio.wait_for(asyncio.gather(slow, quick), 10) == [True, ident]
+
+
+async def test_a_thread_may_leave_its_request_while_a_call_asks_for_it():
+    class Served:
+        """Its thread is through as soon as somebody has asked for it."""
+
+        threads = 0
+
+        def __init__(self, owner):
+            self.given = [owner]
+
+        @property
+        def owner(self):
+            return self.given.pop() if self.given else None
+
+    def run(owner):
+        async def ask():
+            current.set(Served(owner))
+            return await to_thread(threading.get_ident)
+
+        return owner.wait_for(ask) == threading.get_ident()
+
+    assert await in_owner(run)
+
+
 async def test_an_owner_does_what_is_posted_while_it_waits():
     done = []
 
