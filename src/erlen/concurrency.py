@@ -179,11 +179,17 @@ class Pending(Generic[T]):
 class _Errand:
     """A coroutine that the loop runs for a waiting thread."""
 
-    __slots__ = ("begun", "done", "error", "result", "surely", "task", "unwanted")
+    __slots__ = (
+        *("begun", "call", "done", "error", "is_inside", "result", "surely", "task", "unwanted"),
+    )
 
     def __init__(self, *, surely: bool = False) -> None:
         self.surely = surely
         """Whether it has to begin, even if it was cancelled before."""
+        self.is_inside = False
+        """Whether the thread waits as a part of a request, and not for all of it."""
+        self.call: Job | None = None
+        """The call of the loop in which the thread waits; ``None``: there is none around."""
         self.begun = self.unwanted = self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -209,6 +215,7 @@ class _Errand:
     def finish(self) -> None:
         """Let the thread go on; in that thread."""
         self.done = True
+        self.call = None  # an error of it knows the frames that know this
 
     def forget_error(self) -> BaseException:
         """Return the error, and forget it: it knows the frames that know this."""
@@ -222,10 +229,11 @@ class Owner:
     The thread calls :meth:`wait_for`; the loop calls :meth:`call` while it waits.
     """
 
-    __slots__ = ("_errands", "_inbox", "loop")
+    __slots__ = ("_call", "_errands", "_inbox", "loop")
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
+        self._call: Job | None = None  # that the thread makes now
         self._errands: list[_Errand] = []
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
@@ -240,7 +248,10 @@ class Owner:
         It runs in a copy of this thread's context; variables that it sets are set here. A
         cancel may come before it began, and it never does then, unless it is a teardown.
         """
-        errand = _Errand(surely=getattr(get_current(), "torn_down", False))
+        served = get_current()
+        errand = _Errand(surely=getattr(served, "torn_down", False))
+        errand.is_inside = getattr(served, "owner", None) is self
+        errand.call = self._call
         context = copy_context()
 
         def start() -> None:
@@ -263,10 +274,17 @@ class Owner:
         result: T = errand.result
         return result
 
-    def interrupt(self) -> None:
-        """Cancel the coroutine that the thread waits for, if it waits; on the loop."""
-        if self._errands and self._errands[-1].task is not asyncio.current_task():
-            self._errands[-1].cancel()
+    def interrupt(self, call: Job | None = None) -> None:
+        """Cancel the coroutine that the thread waits for, if it waits; on the loop.
+
+        That is the one that *call* waits for; ``None`` is all that is done for the request. It
+        is the outermost: what it waits for in turn is cancelled with it.
+        """
+        for errand in self._errands:
+            if errand.is_inside if call is None else errand.call is call:
+                if errand.task is not asyncio.current_task():
+                    errand.cancel()
+                return
 
     def work_until(self, errand: Any) -> None:
         """Do what the loop puts into the inbox until *errand* is done."""
@@ -280,9 +298,15 @@ class Owner:
     def call(self, call: Callable[..., T], *, early: bool = False) -> Awaitable[T]:
         """Let the owning thread make *call*; to await what it returns; on the loop."""
         job = Job(loop=self.loop)
-        job.call, job.early, job.served = call, early, current.get()
-        self._inbox.put(functools.partial(_run_here, job, self.loop))
+        job.call, job.early, job.served, job.owner = call, early, current.get(), self
+        self._inbox.put(functools.partial(self._make, job))
         return job.outcome() if early else job
+
+    def _make(self, job: Job) -> None:
+        outer, self._call = self._call, job
+        job.run()
+        self._call = outer
+        self.loop.call_soon_threadsafe(job.deliver)
 
 
 class Relay(AsyncIterator[Any]):
@@ -395,12 +419,6 @@ class Relay(AsyncIterator[Any]):
                 raise cancelled
             finally:
                 del cancelled  # it knows this frame, and the two would stay
-
-
-def _run_here(job: Job, loop: AbstractEventLoop) -> None:
-    """Make the call of *job* in a thread that waits."""
-    job.run()
-    loop.call_soon_threadsafe(job.deliver)
 
 
 def _nothing() -> None:

@@ -41,6 +41,8 @@ class Job(Future[Any]):
     error: BaseException | None
     line: deque[Job] | None = None
     """Where it waits for a thread; ``None``: a thread has it."""
+    owner: Any = None
+    """Who makes it in a thread that waits; ``None``: a thread of the pool."""
     early = False
     _unwanted = False
     _message: Any = None
@@ -94,8 +96,14 @@ class Job(Future[Any]):
         if self.done() or is_forsaken(self.served):
             return super().cancel(msg)
         self._unwanted, self._message = True, msg
-        interrupt(self.served)
+        self._interrupt()
         return True
+
+    def _interrupt(self) -> None:
+        if self.owner is not None:
+            self.owner.interrupt(self)
+        else:
+            interrupt(self.served)
 
     async def outcome(self) -> Any:
         """Wait for a result that may come early, and tell the thread whether it was taken."""
@@ -113,13 +121,13 @@ class Job(Future[Any]):
 
     async def _until_over(self) -> None:
         """Wait for the thread, after a cancel that came between its result and its end."""
-        interrupt(self.served)
+        self._interrupt()
         self._end = self.get_loop().create_future()
         while not (self._end.done() or is_forsaken(self.served)):
             try:
                 await asyncio.shield(self._end)
             except CancelledError:
-                interrupt(self.served)
+                self._interrupt()
 
 
 class WorkerPool:

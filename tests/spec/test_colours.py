@@ -335,6 +335,36 @@ async def test_what_tasks_hand_to_a_thread_is_done_though_the_view_does_not_wait
     await app.close_worker_pool()
 
 
+async def test_a_coroutine_of_a_def_view_may_give_a_thread_so_many_seconds():
+    app = Erlen("patience")
+    go = threading.Event()
+
+    async def beside() -> str:
+        await asyncio.sleep(0.1)
+        go.set()
+        return "and on"
+
+    async def limited() -> str:
+        try:
+            async with asyncio.timeout(0.05):
+                await run_sync(go.wait)(10)
+        except TimeoutError:
+            return "too late"
+        return "in time"
+
+    async def both() -> list[str]:
+        return await asyncio.gather(limited(), beside())
+
+    @app.get("/")
+    def view():
+        return app.ensure_sync(both)()
+
+    response = await app.test_client().get("/")
+
+    assert response.json == ["too late", "and on"]
+    await app.close_worker_pool()
+
+
 async def test_variables_set_in_def_code_are_seen_by_later_steps():
     app = Erlen("variables")
     app.before_request(lambda: tenant.set("acme") and None)

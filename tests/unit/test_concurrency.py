@@ -239,6 +239,7 @@ async def test_a_coroutine_that_is_interrupted_before_it_began_never_begins():
         log.append("not reached")
 
     def run(owner):
+        current.set(SimpleNamespace(owner=owner))
         in_one_turn(owner.loop, owner.interrupt)
         with pytest.raises(asyncio.CancelledError):
             owner.wait_for(work)
@@ -246,6 +247,19 @@ async def test_a_coroutine_that_is_interrupted_before_it_began_never_begins():
 
     assert await in_owner(run) == "heard"
     assert log == []
+
+
+async def test_who_lends_a_thread_to_a_request_is_not_interrupted_with_it():
+    def run(owner):
+        async def serve():
+            owner.interrupt()
+            owner.loop.call_soon(owner.interrupt)
+            await asyncio.sleep(0.01)
+            return "served"
+
+        return owner.wait_for(serve)
+
+    assert await in_owner(run) == "served"
 
 
 async def test_one_of_a_teardown_begins_and_is_cancelled_where_it_first_waits():
@@ -257,7 +271,7 @@ async def test_one_of_a_teardown_begins_and_is_cancelled_where_it_first_waits():
         log.append("not reached")
 
     def run(owner):
-        current.set(SimpleNamespace(torn_down=True))
+        current.set(SimpleNamespace(owner=owner, torn_down=True))
         in_one_turn(owner.loop, owner.interrupt)
         with pytest.raises(asyncio.CancelledError):
             owner.wait_for(work)
@@ -272,7 +286,7 @@ async def test_one_of_a_teardown_that_never_waits_is_not_cancelled():
         return "over"
 
     def run(owner):
-        current.set(SimpleNamespace(torn_down=True))
+        current.set(SimpleNamespace(owner=owner, torn_down=True))
         in_one_turn(owner.loop, owner.interrupt)
         return owner.wait_for(work)
 
@@ -362,6 +376,35 @@ async def test_a_thread_may_leave_its_request_while_a_call_asks_for_it():
         return owner.wait_for(ask) == threading.get_ident()
 
     assert await in_owner(run)
+
+
+@pytest.mark.parametrize("how", ["the coroutine", "the call"])
+async def test_what_a_call_waits_for_is_cancelled_with_it_and_nothing_else(how):
+    log = []
+
+    async def for_ever():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            log.append("call")
+
+    def run(owner):
+        current.set(SimpleNamespace(owner=owner))
+
+        async def ask():
+            call = owner.call(lambda: owner.wait_for(for_ever))
+            owner.loop.call_later(0.05, owner.interrupt if how == "the coroutine" else call.cancel)
+            try:
+                await call
+            finally:
+                log.append("coroutine")
+
+        with pytest.raises(asyncio.CancelledError):
+            owner.wait_for(ask)
+        return "heard"
+
+    assert await in_owner(run) == "heard"
+    assert log == ["call", "coroutine"]
 
 
 async def test_an_owner_does_what_is_posted_while_it_waits():
