@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import Task
-from collections.abc import Awaitable
+from asyncio import CancelledError, Task
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from typing import Any
 
@@ -14,7 +14,7 @@ from .exceptions import ServiceUnavailable
 from .flow import Flow
 from .logs import printable
 from .responses import Response
-from .timeouts import Within
+from .timeouts import Within, is_cancelled
 
 __all__ = ["in_time", "thread_in_time"]
 
@@ -48,28 +48,31 @@ async def _begun(flow: Flow, view: Step, context: Context[Any]) -> Response:
 
 
 async def thread_in_time(
-    flow: Flow, context: Context[Any], answering: Awaitable[Response], seconds: float
+    flow: Flow,
+    context: Context[Any],
+    answering: Awaitable[Response],
+    seconds: float,
+    *,
+    has_begun: Callable[[], bool],
 ) -> Response | None:
     """Return the response that a thread makes, ``None`` if a 503 was sent in its place.
 
     A thread cannot be ended. Its client is answered in time, without the after hooks: these
     run in that thread, which goes on to its end as if nothing had happened. What it waits for
-    on the loop is cancelled.
+    on the loop is cancelled. *has_begun* says whether a thread has taken it yet.
     """
     variables = copy_context()
     sending: Task[None] | None = None
-
-    async def send_refusal() -> None:
-        response = flow.error_handlers.error_response(context, _too_late(context, seconds))
-        context.scope["erlen.sent"] = "http.response.start"
-        await response(context.scope, context.receive, context.send)
+    response: Response | None = None
 
     def goes_on() -> bool:
         nonlocal sending
-        if context.owner is None:  # no thread has begun
+        if not has_begun():
             return False
-        sending = asyncio.create_task(send_refusal(), context=variables)
-        context.owner.interrupt()
+        owner = context.owner
+        if owner is not None:  # else the thread is through, and its response on the way
+            sending = asyncio.create_task(_refuse(flow, context, seconds), context=variables)
+            owner.interrupt()
         return True
 
     timed = Within(answering, seconds, unless=goes_on)
@@ -78,15 +81,28 @@ async def thread_in_time(
     except TimeoutError as error:
         if not timed.is_over:
             raise
-        return await flow.rescue(context, _too_late(context, seconds, error))
+        if not has_begun():
+            return await flow.rescue(context, _too_late(context, seconds, error))
+        # A thread took it all the same, and has run the after hooks.
+        sending = asyncio.create_task(_refuse(flow, context, seconds), context=variables)
+    except CancelledError:
+        if sending is None or is_cancelled():  # else it comes from where the thread waited
+            raise
     finally:
         if sending is not None:
             await asyncio.wait((sending,))
     if sending is None:
         return response
-    await response.aclose()
+    if response is not None:
+        await response.aclose()
     sending.result()
     return None
+
+
+async def _refuse(flow: Flow, context: Context[Any], seconds: float) -> None:
+    response = flow.error_handlers.error_response(context, _too_late(context, seconds))
+    context.scope["erlen.sent"] = "http.response.start"
+    await response(context.scope, context.receive, context.send)
 
 
 def _too_late(

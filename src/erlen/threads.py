@@ -54,7 +54,9 @@ def owned(
                 if seconds is None:
                     response = await answering
                 else:
-                    response = await thread_in_time(loop_flow, context, answering, seconds)
+                    response = await thread_in_time(
+                        loop_flow, context, answering, seconds, has_begun=lambda: thread.begun
+                    )
             if response is not None:
                 await loop_flow.send(context, response)
         except BaseException as error:

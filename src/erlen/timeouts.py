@@ -10,7 +10,7 @@ from contextvars import Context
 from time import monotonic
 from typing import Any, Generic, TypeVar, cast
 
-__all__ = ["Alarm", "Rest", "Within", "current_task"]
+__all__ = ["Alarm", "Rest", "Within", "current_task", "is_cancelled"]
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class Within(Generic[T]):
         try:
             return (yield from self._go_on(steps, future))
         except CancelledError:
-            if self._told and not _is_cancelled():
+            if self._told and not is_cancelled():
                 raise TimeoutError from None
             raise
         finally:
@@ -206,7 +206,7 @@ class Alarm:
             self._task.cancel()
 
 
-def _is_cancelled() -> bool:
-    """Say whether somebody else wants this task to end."""
+def is_cancelled() -> bool:
+    """Say whether somebody wants this task to end."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

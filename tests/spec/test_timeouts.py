@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
 
 from erlen import Erlen, EventStream, g, request, run_sync, sync
 from erlen.errors import SetupError
+from erlen.proxies import current
 from tests.exchanges import Exchange
 
 FORM = [(b"content-type", b"application/x-www-form-urlencoded"), (b"expect", b"x")]
@@ -294,6 +296,128 @@ async def test_what_a_def_view_waits_for_on_the_loop_is_cancelled():
     exchange.check()
     assert (log, exchange.status) == (["ended"], 503)
     await app.close_worker_pool()
+
+
+async def test_a_client_is_answered_whatever_its_def_view_waited_for():
+    app = Erlen("waits")
+
+    @app.get("/", timeout=0.05)
+    def view() -> str:
+        app.ensure_sync(asyncio.Event().wait)()
+        return "never"
+
+    exchange = await Exchange(app).run()
+    response = await app.test_client().get("/")
+    blocking = await asyncio.to_thread(lambda: app.sync_test_client().get("/"))
+
+    assert (exchange.error, exchange.status) == (None, 503)
+    assert (response.status_code, blocking.status_code) == (503, 503)
+    await app.close_worker_pool()
+
+
+async def test_who_cancels_a_request_that_was_answered_too_late_is_heard():
+    app = Erlen("cancelled")
+    go = threading.Event()
+    app.get("/", timeout=0.05)(lambda: str(go.wait(10)))
+
+    exchange = Exchange(app)
+    exchange.begin()
+    await exchange.has_sent(2)
+    exchange.task.cancel()
+    go.set()
+    await exchange.over()
+
+    assert isinstance(exchange.error, asyncio.CancelledError)
+    exchange.check()
+    await app.close_worker_pool()
+
+
+@pytest.mark.parametrize("client", ["in the loop", "in a thread"])
+async def test_a_thread_that_blocks_too_long_is_let_go_by_every_client(client):
+    app = Erlen("blocks")
+
+    @app.get("/", timeout=0.05)
+    def view() -> str:
+        time.sleep(0.2)
+        return "late"
+
+    if client == "in the loop":
+        response: Any = await app.test_client().get("/")
+    else:
+        response = await asyncio.to_thread(lambda: app.sync_test_client().get("/"))
+
+    assert response.status_code == 503
+    await app.close_worker_pool()
+
+
+def app_with_an_after_hook(log: list[str]) -> Erlen:
+    app = Erlen("after")
+    app.after_request(lambda response: log.append(f"after {response.status_code}") or response)
+    app.teardown_request(lambda error: log.append("teardown"))
+    return app
+
+
+async def test_after_hooks_run_once_though_the_time_ends_together_with_the_def_view():
+    log: list[str] = []
+    app = app_with_an_after_hook(log)
+    go = threading.Event()
+    contexts: list[Any] = []
+    loop = asyncio.get_running_loop()
+
+    def until_the_time_is_over() -> None:
+        loop.call_later(0, until_the_thread_is_through)
+        time.sleep(0.5)
+
+    def until_the_thread_is_through() -> None:
+        go.set()
+        end = time.monotonic() + 10
+        while contexts[0].owner is not None and time.monotonic() < end:
+            time.sleep(0.001)
+
+    @app.get("/", timeout=0.4)
+    def view() -> str:
+        contexts.append(current.get())
+        loop.call_soon_threadsafe(until_the_time_is_over)
+        go.wait(10)
+        return "done"
+
+    exchange = await Exchange(app).run()
+
+    exchange.check()
+    assert (exchange.error, log) == (None, ["after 200", "teardown"])
+    await app.close_worker_pool()
+
+
+async def test_after_hooks_run_once_though_a_thread_comes_when_the_time_is_over(monkeypatch):
+    log: list[str] = []
+    app = app_with_an_after_hook(log)
+    go, busy = threading.Event(), threading.Event()
+
+    @app.get("/busy")
+    def hold() -> str:
+        busy.set()
+        return str(go.wait(10))
+
+    app.get("/", timeout=0.05)(lambda: "late")
+    holding, exchange = Exchange(app, "/busy"), Exchange(app)
+    holding.begin()
+    await asyncio.to_thread(busy.wait, 10)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse_to_start)
+        exchange.begin()
+        await asyncio.sleep(0.1)
+    go.set()
+    await exchange.over()
+    await holding.over()
+
+    exchange.check()
+    assert (exchange.error, exchange.status) == (None, 503)
+    assert log == ["after 200", "teardown"] * 2
+    await app.close_worker_pool()
+
+
+def refuse_to_start(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 async def test_a_def_view_that_finds_no_thread_in_time_does_not_run():
