@@ -320,8 +320,10 @@ class App(Registrar, Starlette):
     def _pool_of(self, loop: asyncio.AbstractEventLoop) -> WorkerPool:
         pool = self._pools.get(loop)
         if pool is None:
-            for closed in [loop for loop in self._pools if loop.is_closed()]:
-                del self._pools[closed]
+            # At once, because other threads may add and forget theirs meanwhile.
+            known = [reference() for reference in self._pools.keyrefs()]
+            for closed in [loop for loop in known if loop is not None and loop.is_closed()]:
+                self._pools.pop(closed, None)
             config = self.config
             pool = WorkerPool(size=config["SYNC_WORKERS"], queue=config["SYNC_QUEUE"])
             self._pools[loop] = pool
@@ -332,8 +334,9 @@ class App(Registrar, Starlette):
         loop = asyncio.get_running_loop()
         here = self._in_flight.get(loop)
         if here is None:
-            for closed in [loop for loop in self._in_flight if loop.is_closed()]:
-                del self._in_flight[closed]
+            # In a copy, because other threads may add and forget theirs meanwhile.
+            for closed in [loop for loop in list(self._in_flight) if loop.is_closed()]:
+                self._in_flight.pop(closed, None)
             here = self._in_flight[loop] = InFlight(loop)
         self.in_flight = here
         return here

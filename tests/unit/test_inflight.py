@@ -6,6 +6,8 @@ import asyncio
 import threading
 from typing import Any
 
+import pytest
+
 from erlen import Erlen
 from erlen.context import receive_nothing
 from erlen.inflight import InFlight
@@ -110,6 +112,37 @@ def test_loops_in_two_threads_know_their_own_requests():
         thread.join(30)
 
     assert served == [True] * 40
+
+
+@pytest.mark.parametrize("path", ["/", "/def"])
+def test_loops_may_come_and_go_in_other_threads_while_one_is_added(path):
+    app = app_with_a_view()
+    app.get("/def")(lambda: "fine")
+    answers: list[Any] = []
+
+    class Watched(asyncio.SelectorEventLoop):
+        """While it is asked whether it is closed, another thread serves by a loop of its own."""
+
+        def is_closed(self) -> bool:
+            if threading.current_thread() is threading.main_thread():
+                thread = threading.Thread(target=asyncio.run, args=(serve(),))
+                thread.start()
+                thread.join(30)
+            return super().is_closed()
+
+    async def serve() -> None:
+        exchange = await Exchange(app, path).run()
+        answers.append((exchange.status, exchange.body))
+
+    with asyncio.Runner(loop_factory=Watched) as runner:
+        first = threading.Thread(target=runner.run, args=(serve(),))
+        first.start()
+        first.join(30)
+        asyncio.run(serve())  # its loop is closed when the next one comes
+        asyncio.run(serve())
+
+    assert len(answers) > 3
+    assert set(answers) == {(200, b"fine")}
 
 
 def test_a_request_that_no_task_serves_is_served():
