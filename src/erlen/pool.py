@@ -329,8 +329,9 @@ class WorkerPool:
         with self._growing:  # no thread that is only about to start
             self._closed = True
             members = list(self._members)
-        while self._idle:
-            self._idle.pop().release()
+        with suppress(IndexError):  # each of them may go home by itself meanwhile
+            while True:
+                self._idle.pop().release()
         if not self.busy:
             for thread in members:
                 thread.join()

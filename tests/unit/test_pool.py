@@ -290,6 +290,23 @@ async def test_closing_waits_for_what_runs():
     assert pool.threads == 0
 
 
+async def test_a_thread_may_go_home_while_its_pool_is_closed():
+    class Leaving(list):
+        """Those that rest; the last of them is gone when somebody has seen it."""
+
+        def __bool__(self):
+            return True
+
+    pool = WorkerPool(size=1)
+    await pool.run(nothing)
+    while not pool._idle:
+        await asyncio.sleep(0.001)
+    pool._idle = Leaving(pool._idle)
+
+    assert await pool.close() == 0
+    assert pool.threads == 0
+
+
 async def test_closing_does_not_wait_for_ever():
     pool = WorkerPool(size=1)
     gate = threading.Event()
