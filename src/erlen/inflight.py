@@ -134,6 +134,8 @@ class InFlight:
         while self.streams:
             context = self.streams.pop()
             context.departure = self._watcher_of(context)
+            if context.client_left and context.departure.done():  # an eager task
+                self._leave(context)
 
     async def _until_left(self, context: Served) -> None:
         try:

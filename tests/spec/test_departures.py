@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -964,6 +965,41 @@ async def test_a_client_that_leaves_a_stream_is_noticed_though_nobody_read_its_b
     exchange.check()
     assert (exchange.error, log) == (None, ["closed"])
     await app.close_worker_pool()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks begin at once from Python 3.12 on")
+async def test_a_client_that_left_before_its_stream_is_noticed_by_a_task_that_begins_at_once():
+    app = Erlen("eager")
+    log: list[str] = []
+
+    class Gone(Exchange):
+        """A client that has left, of which the server tells without waiting."""
+
+        async def receive(self) -> dict[str, Any]:
+            self.received = 1
+            return self.script[0]
+
+    async def endless() -> Any:
+        try:
+            yield "first"
+            await asyncio.Event().wait()
+        finally:
+            log.append("closed")
+
+    @app.get("/")
+    async def view() -> Any:
+        return endless()
+
+    exchange, loop = Gone(app, leaves_after=0), asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    try:
+        await exchange.run()
+    finally:
+        loop.set_task_factory(None)
+
+    exchange.check()
+    assert (exchange.error, log) == (None, ["closed"])
+    assert exchange.task.cancelling() == 0
 
 
 async def test_a_body_that_is_read_while_a_stream_is_sent_loses_nothing():
