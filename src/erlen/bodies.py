@@ -295,7 +295,7 @@ class Body(Turn):
 
     def _opened(self, arriving: bool) -> IO[bytes]:
         if arriving and not self.is_here:
-            return cast("IO[bytes]", io.BufferedReader(_Incoming(self.chunks()), _BLOCK))
+            return cast("IO[bytes]", io.BufferedReader(_Incoming(self), _BLOCK))
         self.need()
         return io.BytesIO(self._whole) if self._whole is not None else self._rewound()
 
@@ -341,6 +341,7 @@ class Body(Turn):
 
     def close(self) -> None:
         """Close the file that took it."""
+        self._file = None  # one of what still arrives knows this
         if self._spool is not None:
             with suppress(OSError):  # what a full disk did not take is thrown away anyway
                 self._spool.close()
@@ -426,8 +427,9 @@ async def _there_already(blocks: Iterator[bytes]) -> AsyncGenerator[bytes, None]
 class _Incoming(io.RawIOBase):
     """A body that is still arriving, as a blocking file for one thread."""
 
-    def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
-        self._chunks = chunks
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._chunks = body.chunks()
         self._rest = b""
 
     def readable(self) -> bool:
@@ -442,4 +444,10 @@ class _Incoming(io.RawIOBase):
         return len(taken)
 
     async def _next(self) -> bytes:
-        return await anext(self._chunks, b"")
+        try:
+            return await anext(self._chunks, b"")
+        except BaseException:
+            # A generator is over after an error. The body is not: it goes on, or fails again.
+            if not self._body.is_here:
+                self._chunks = self._body.chunks()
+            raise

@@ -365,6 +365,8 @@ FORM = [b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n", b"1", b"2\r\n-
         ("/failing def stream", {}),
         ("/body", {"method": "POST", "body": FORM, "leaves_after": 1}),
         ("/def body", {"method": "POST", "body": FORM, "leaves_after": 1}),
+        ("/arriving", {"method": "POST", "body": FORM}),
+        ("/arriving", {"method": "POST", "body": FORM, "leaves_after": 1}),
         ("/plain", {"breaks_at": 0}),
         ("/def", {"breaks_at": 0}),
         ("/stream", {"breaks_at": 2}),
@@ -390,6 +392,14 @@ async def test_a_request_is_freed_at_once_whatever_came_of_it(path, how, torn_do
         local = Local()
         seen.extend((weakref.ref(local), weakref.ref(current.get())))
         return local
+
+    @views.post("/arriving", stream_body=True)
+    def arriving() -> str:
+        file: Any = sync.request.stream
+        seen.append(weakref.ref(file))
+        while file.read1(1):
+            pass
+        return "x"
 
     @views.post("/parts")
     async def parts() -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from erlen import Erlen, EventStream, g, request, run_sync, sync
 from erlen.errors import SetupError
+from erlen.exceptions import HTTPException
 from erlen.proxies import current
 from tests.exchanges import Exchange
 
@@ -103,6 +104,64 @@ async def test_a_rate_alone_limits_nothing():
     exchange = await Trickle(app, "/data", seconds=0.01, pieces=[b"x"] * 3).run()
 
     assert (exchange.status, exchange.body) == (200, b"3")
+
+
+@pytest.mark.parametrize("colour", ["async", "def"])
+async def test_a_body_that_stopped_is_not_over_for_who_reads_on(colour):
+    app = Erlen("reads on")
+    app.config.update(BODY_TIMEOUT=0.02, BODY_MIN_RATE=None)
+    seen: list[Any] = []
+
+    async def piece() -> bytes:
+        async for chunk in request.stream:
+            return chunk
+        return b""
+
+    @app.post("/async")
+    async def view() -> str:
+        for _ in range(4):
+            try:
+                seen.append(await piece())
+            except HTTPException as error:
+                seen.append(error.code)
+        return "fine"
+
+    @app.post("/def", stream_body=True)
+    def def_view() -> str:
+        for _ in range(4):
+            try:
+                seen.append(sync.request.stream.read1(10))
+            except HTTPException as error:
+                seen.append(error.code)
+        return "fine"
+
+    exchange = Trickle(app, f"/{colour}", seconds=0, pieces=[b"a=", b"x"])
+    exchange.script.pop()
+
+    await exchange.run()
+
+    assert (exchange.status, seen) == (200, [b"a=", 408, 408, 408])
+    await app.close_worker_pool()
+
+
+async def test_a_def_view_may_give_a_slow_client_more_time_and_read_on():
+    app = Erlen("patient")
+    app.config["BODY_TIMEOUT"] = 0.02
+    seen: list[Any] = []
+
+    @app.post("/", stream_body=True)
+    def view() -> bytes:
+        try:
+            sync.request.stream.read1()
+        except HTTPException as error:
+            seen.append(error.code)
+        sync.request.body_timeout, sync.request.body_min_rate = 30, None
+        return sync.request.stream.read()
+
+    exchange = await Trickle(app, "/", seconds=0.2, pieces=[b"a", b"b"]).run()
+
+    assert (exchange.body, seen) == (b"ab", [408])
+    await app.close_worker_pool()
 
 
 async def test_time_that_the_app_takes_is_not_the_clients():
