@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
@@ -801,14 +802,20 @@ async def test_a_connection_becomes_a_websocket(kind):
             assert await websocket.recv() == "hello"
 
 
-HANDSHAKE = request(
-    "GET / HTTP/1.1",
-    "connection: upgrade",
-    "upgrade: websocket",
-    "sec-websocket-version: 13",
-    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
-    last=False,
-)
+def handshake(*headers, start="GET / HTTP/1.1", body=b""):
+    return request(
+        start,
+        "connection: upgrade",
+        "upgrade: websocket",
+        "sec-websocket-version: 13",
+        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        *headers,
+        body=body,
+        last=False,
+    )
+
+
+HANDSHAKE = handshake()
 
 
 def frame(opcode, payload=b"", *, fin=True):
@@ -1180,6 +1187,148 @@ async def test_half_a_response_instead_of_a_handshake_is_an_error(caplog):
             await connect(f"ws://127.0.0.1:{port}/", proxy=None)
 
     assert "ASGI callable returned without completing handshake." in caplog.messages
+
+
+# -- handshakes that are none ------------------------------------------------------------------
+
+
+REFUSED = {
+    "a body": (handshake("content-length: 5", body=b"hello"), 400),
+    "chunks": (handshake("transfer-encoding: chunked", body=b"0\r\n\r\n"), 400),
+    "many headers": (handshake(*["a: b"] * 130), 431),
+    "a long header": (handshake("a: " + "b" * 9000), 431),
+    "a long url": (handshake(start=f"GET /?{'a' * 9000} HTTP/1.1"), 414),
+}
+
+
+@pytest.mark.parametrize(("sent", "status"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("kind", OURS)
+async def test_a_handshake_that_is_refused_is_answered(kind, sent, status, caplog):
+    async with served(kind, nothing) as port:
+        answer = await answer_of(port, sent)
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nconnection: close" in head.lower()
+    assert b"\r\ncontent-length: %d" % len(body) in head.lower()
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+async def before_it_is_accepted(sent, talk, *, instead=None):
+    """What a client gets that sends *sent* while the app has not accepted, but goes on to *talk*.
+
+    *instead* is called with the protocol when that came, in the same turn of the loop.
+    """
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    def stopping(**options):
+        protocol = protocols.connect_websocket(**options)
+
+        def data_received(data):
+            type(protocol).data_received(protocol, data)
+            if instead is not None and begun.is_set():
+                instead(protocol)
+
+        protocol.data_received = data_received
+        return protocol
+
+    async def app(scope, receive, send):
+        await receive()
+        begun.set()
+        try:
+            await talk(receive, send)
+        finally:
+            over.set()
+
+    async with served(with_httptools.HttpProtocol, app, ws=stopping) as port:
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(HANDSHAKE)
+            await begun.wait()
+            writer.write(sent)
+            answer = await reader.read()
+            await over.wait()
+            writer.close()
+    return answer
+
+
+@pytest.mark.parametrize("sent", [frame(5), frame(CLOSE)], ids=["no frame", "an end"])
+async def test_who_does_not_wait_for_the_handshake_gets_a_400(sent, caplog):
+    heard = []
+
+    async def talk(receive, send):
+        heard.append(await receive())
+        with pytest.raises(ClientDisconnected):
+            await send({"type": "websocket.accept"})
+
+    answer = await before_it_is_accepted(sent, talk)
+
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert heard == [{"type": "websocket.disconnect", "code": 1006}]
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+async def test_an_app_that_fails_for_who_did_not_wait_fails_as_ever(caplog):
+    async def talk(receive, send):
+        await receive()
+        raise ValueError("on purpose")
+
+    assert (await before_it_is_accepted(frame(CLOSE), talk)).count(b"HTTP/1.1 ") == 1
+    assert "Exception in ASGI application\n" in caplog.messages
+
+
+@pytest.mark.parametrize("sent", [frame(CLOSE), frame(5), frame(TEXT, b"early")])
+async def test_a_server_may_stop_whatever_came_before_the_handshake_is_answered(sent, caplog):
+    async def talk(receive, send):
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    await before_it_is_accepted(sent, talk, instead=lambda protocol: protocol.shutdown())
+
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+async def test_a_server_may_stop_while_a_handshake_is_refused(caplog):
+    def stopping(**options):
+        protocol = protocols.connect_websocket(**options)
+
+        def data_received(data):
+            type(protocol).data_received(protocol, data)
+            protocol.shutdown()
+
+        protocol.data_received = data_received
+        return protocol
+
+    async with served(with_httptools.HttpProtocol, nothing, ws=stopping) as port:
+        answer = await answer_of(port, REFUSED["a body"][0])
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+async def test_a_server_may_stop_while_a_peer_closes():
+    done = []
+
+    def stopping(**options):
+        protocol = protocols.connect_websocket(**options)
+
+        def data_received(data):
+            type(protocol).data_received(protocol, data)
+            if protocol.handshake_complete:
+                protocol.shutdown()
+                done.append("shut down")
+
+        protocol.data_received = data_received
+        return protocol
+
+    async def talk(receive, send):
+        await receive()
+
+    async with talking(stopping, talk) as (reader, writer):
+        writer.write(BYE)
+        assert await reader.read() == b"\x88\x05\x03\xe8bye"
+
+    assert done == ["shut down"]
 
 
 @asynccontextmanager

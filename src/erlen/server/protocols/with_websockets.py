@@ -15,6 +15,14 @@ from websockets.frames import Frame, Opcode
 __all__ = ["WebSocketProtocol"]
 
 _TEXT, _BINARY = Opcode.TEXT, Opcode.BINARY
+_NO_HANDSHAKE = b"Invalid HTTP request received."
+_REFUSAL = (
+    b"HTTP/1.1 400 Bad Request\r\n"
+    b"content-type: text/plain; charset=utf-8\r\n"
+    b"content-length: %d\r\n"
+    b"connection: close\r\n"
+    b"\r\n%b" % (len(_NO_HANDSHAKE), _NO_HANDSHAKE)
+)
 
 
 class Arrived(deque[Any]):
@@ -60,6 +68,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             if not (event.__class__ is Frame and event.fin and self._take(event)):
                 self.conn.events.append(event)
                 super().handle_events()
+        if not self.handshake_initiated:
+            # The head came as a whole, and the library tells of no request: it takes none.
+            self._refuse(b"".join(self.conn.data_to_send()) or _REFUSAL)
 
     def _take(self, frame: Frame) -> bool:
         """Take *frame* and say so, if it is a whole message that the app can be given.
@@ -124,3 +135,33 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         except InvalidState:
             raise ClientDisconnected from None
         self.transport.write(b"".join(self.conn.data_to_send()))
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def handle_close(self, event: Frame) -> None:
+        """Take the end that the peer has sent."""
+        if self.handshake_complete:
+            super().handle_close(event)
+        else:
+            self._refuse()
+
+    def handle_parser_exception(self) -> None:
+        """Close what has sent something that is no frame."""
+        if self.handshake_complete:
+            super().handle_parser_exception()
+        else:
+            self._refuse()
+
+    def _refuse(self, answer: bytes = _REFUSAL) -> None:
+        """End a connection that is no websocket, or did not wait until it is one."""
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        self.handshake_complete = self.disconnected = True  # as when the connection is lost
+        self.transport.write(answer)
+        self.transport.close()
+
+    def shutdown(self) -> None:
+        """Close it, because the server stops."""
+        if self.transport.is_closing():
+            self.stop_keepalive()
+        else:
+            super().shutdown()
