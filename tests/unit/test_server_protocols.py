@@ -1159,6 +1159,77 @@ async def test_a_websocket_that_does_not_read_holds_the_app_back(ws):
     assert size > 400 * 65_536
 
 
+def keeping(kept):
+    """Make the factory of a protocol that is added to *kept*."""
+
+    def make(**options):
+        kept.append(protocols.connect_websocket(**options))
+        return kept[-1]
+
+    return make
+
+
+async def send_until_it_waits(writer, data, *, most):
+    """Send *data* again and again, and return how many bytes were taken at all."""
+    writer.transport.set_write_buffer_limits(high=0)
+    taken = 0
+    with suppress(TimeoutError):
+        while taken < most:
+            writer.write(data)
+            taken += len(data)
+            async with asyncio.timeout(1):
+                await writer.drain()
+    return taken
+
+
+@pytest.mark.parametrize("receives", [False, True], ids=["pings", "pings among messages"])
+async def test_pings_wait_with_a_peer_that_does_not_read(receives):
+    kept, heard = [], []
+
+    async def talk(receive, send):
+        while not heard or heard[-1]["type"] == "websocket.receive":
+            heard.append(await receive())
+
+    piece = frame(PING, bytes(100)) * 200
+    piece += frame(TEXT, b"a") * receives
+    async with talking(keeping(kept), talk) as (reader, writer):
+        reader._transport.pause_reading()
+        taken = await send_until_it_waits(writer, piece, most=100_000_000)
+        assert taken < 100_000_000
+        assert kept[0].transport.get_write_buffer_size() < 5_000_000
+
+        reader._transport.resume_reading()
+        pongs = 0
+        while pongs < taken // len(piece) * 200:
+            pongs += (await reader.readexactly(102)).startswith(b"\x8a\x64")
+        writer.write(frame(TEXT, b"last") + BYE)
+        await until(lambda: heard and heard[-1]["type"] == "websocket.disconnect", PATIENCE)
+
+    assert [message.get("text") for message in heard][-2:] == ["last", None]
+
+
+async def test_a_peer_that_reads_again_is_read_when_the_app_receives():
+    kept, awake, heard = [], asyncio.Event(), []
+
+    async def talk(receive, send):
+        await awake.wait()
+        while not heard or heard[-1]["type"] == "websocket.receive":
+            heard.append(await receive())
+
+    async with talking(keeping(kept), talk) as (reader, writer):
+        protocol = kept[0]
+        protocol.pause_writing()
+        writer.write(frame(PING, b"?") + frame(TEXT, b"one"))
+        await until(lambda: protocol.pongs_wait and protocol.arrived)
+        protocol.resume_writing()
+        assert protocol.read_paused
+        awake.set()
+        writer.write(frame(TEXT, b"two") + BYE)
+        await until(lambda: len(heard) == 3, PATIENCE)
+
+    assert [message.get("text") for message in heard] == ["one", "two", None]
+
+
 async def deny(send, *, complete=True):
     raw = [(b"content-type", b"text/plain")]
     await send({"type": "websocket.http.response.start", "status": 401, "headers": raw})
@@ -1266,6 +1337,16 @@ async def test_who_does_not_wait_for_the_handshake_gets_a_400(sent, caplog):
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert heard == [{"type": "websocket.disconnect", "code": 1006}]
     assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+async def test_nothing_comes_before_the_answer_to_a_handshake():
+    async def talk(receive, send):
+        assert (await receive())["text"] == "early"
+        await send({"type": "websocket.accept"})
+
+    answer = await before_it_is_accepted(frame(PING) + frame(TEXT, b"early"), talk)
+
+    assert answer.startswith(b"HTTP/1.1 101 ")
 
 
 async def test_an_app_that_fails_for_who_did_not_wait_fails_as_ever(caplog):

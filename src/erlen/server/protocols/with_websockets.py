@@ -60,6 +60,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.arrived = Arrived()
         self.queue = cast(Any, self.arrived)  # where uvicorn puts what it has for the app
+        self.pongs_wait = False
+        """Whether nothing is read because the peer does not take what its pings are answered."""
 
     def handle_events(self) -> None:
         """Take what came, as uvicorn would."""
@@ -107,7 +109,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 arrived.forget(waiter)
                 raise
         message = arrived.popleft()
-        if self.read_paused and not arrived:
+        if self.read_paused and not arrived and not self.pongs_wait:
             self.read_paused = False
             self.transport.resume_reading()
         return message
@@ -135,6 +137,27 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         except InvalidState:
             raise ClientDisconnected from None
         self.transport.write(b"".join(self.conn.data_to_send()))
+
+    def handle_ping(self) -> None:
+        """Answer a ping, and read no more of a peer that does not read the answers."""
+        if not self.handshake_complete:
+            self.conn.data_to_send()  # what came in front of the handshake would break it
+            return
+        super().handle_ping()
+        if not self.writable.is_set():
+            self.pongs_wait = True
+            if not self.read_paused:
+                self.read_paused = True
+                self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on with what waited for the peer to read."""
+        super().resume_writing()
+        if self.pongs_wait:
+            self.pongs_wait = False
+            if not self.arrived or self.close_sent:  # else receive() goes on to read
+                self.read_paused = False
+                self.transport.resume_reading()
 
     # -- the end ---------------------------------------------------------------------------------
 
