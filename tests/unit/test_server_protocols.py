@@ -1208,6 +1208,28 @@ async def test_pings_wait_with_a_peer_that_does_not_read(receives):
     assert [message.get("text") for message in heard][-2:] == ["last", None]
 
 
+@pytest.mark.parametrize("piece", [b"", b"a"], ids=["empty pieces", "tiny pieces"])
+@pytest.mark.parametrize("kind", [TEXT, BINARY], ids=["text", "bytes"])
+async def test_a_message_in_pieces_takes_no_more_memory_than_it_says(kind, piece):
+    kept, heard = [], []
+
+    async def talk(receive, send):
+        heard.append(await receive())
+
+    async with talking(keeping(kept), talk) as (_, writer):
+        writer.write(frame(kind, b"begin ", fin=False) + frame(0, piece, fin=False) * 50_000)
+        writer.write(frame(0, b" middle ", fin=False))
+        await until(lambda: b" middle " in (kept[0].frames or [b""])[-1], PATIENCE)
+        assert len(kept[0].frames) == 1
+        writer.write(frame(0, b"end"))
+        await until(lambda: heard)
+
+    whole = b"begin " + piece * 50_000 + b" middle end"
+    said = {"text": whole.decode()} if kind == TEXT else {"bytes": whole}
+    assert heard == [{"type": "websocket.receive", **said}]
+    assert kept[0].frames == []
+
+
 async def test_a_peer_that_reads_again_is_read_when_the_app_receives():
     kept, awake, heard = [], asyncio.Event(), []
 
@@ -1216,7 +1238,7 @@ async def test_a_peer_that_reads_again_is_read_when_the_app_receives():
         while not heard or heard[-1]["type"] == "websocket.receive":
             heard.append(await receive())
 
-    async with talking(keeping(kept), talk) as (reader, writer):
+    async with talking(keeping(kept), talk) as (_, writer):
         protocol = kept[0]
         protocol.pause_writing()
         writer.write(frame(PING, b"?") + frame(TEXT, b"one"))

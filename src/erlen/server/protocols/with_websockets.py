@@ -138,6 +138,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             raise ClientDisconnected from None
         self.transport.write(b"".join(self.conn.data_to_send()))
 
+    def handle_cont(self, event: Frame) -> None:
+        """Join a message as its pieces come: tiny or empty ones take more than they say."""
+        pieces: list[Any] = self.frames
+        if pieces[0].__class__ is not bytearray:
+            pieces[0] = bytearray(pieces[0])
+        pieces[0] += event.data
+        if event.fin:
+            opcode = _TEXT if self.curr_msg_data_type == "text" else _BINARY
+            self.frames = []
+            self._take(Frame(opcode, bytes(pieces[0])))
+
     def handle_ping(self) -> None:
         """Answer a ping, and read no more of a peer that does not read the answers."""
         if not self.handshake_complete:
