@@ -835,7 +835,7 @@ HEARD = {
     "a ping between pieces": frame(TEXT, b"gre", fin=False) + frame(PING) + frame(0, b"en") + BYE,
     "a ping between texts": frame(TEXT, b"one") + frame(PING, b"?") + frame(TEXT, b"two") + BYE,
     "a pong that nobody asked for": frame(PONG, b"!") + frame(TEXT, b"one") + BYE,
-    "a text that is none": frame(TEXT, b"\xff") + BYE,
+    "a text that is none": frame(TEXT, b"\xff"),
     "an opcode that is none": frame(TEXT, b"one") + frame(5) + BYE,
     "no mask": frame(TEXT, b"one") + b"\x81\x02hi",
     "a piece of nothing": frame(0, b"en") + BYE,
@@ -887,6 +887,30 @@ async def test_what_a_websocket_hears_is_what_it_hears_from_uvicorn(sent):
 
     assert ours == theirs
     assert len(ours[1]) >= 1
+
+
+NO_TEXT = {
+    "whole": frame(TEXT, b"\xff"),
+    "in pieces": frame(TEXT, b"\xff", fin=False) + frame(0, b"\xff"),
+    "twice": frame(TEXT, b"\xff") * 2,
+}
+
+
+@pytest.mark.parametrize("sent", NO_TEXT.values(), ids=NO_TEXT)
+async def test_a_text_that_is_none_is_no_error_of_the_server(sent, caplog):
+    answer, heard = await heard_by(protocols.connect_websocket, sent)
+
+    assert answer.endswith(b"\r\n\r\n\x88\x02\x03\xef")
+    assert heard[-1] == {"type": "websocket.disconnect", "code": 1007, "reason": ""}
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+async def test_a_text_that_is_none_may_be_the_last_word_of_a_peer(caplog):
+    answer, heard = await heard_by(protocols.connect_websocket, frame(TEXT, b"\xff") + BYE)
+
+    assert answer.endswith(b"\r\n\r\n\x88\x05\x03\xe8bye")
+    assert [message["type"] for message in heard] == ["websocket.disconnect"]
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
 
 
 def say(**message):
@@ -1345,7 +1369,11 @@ async def before_it_is_accepted(sent, talk, *, instead=None):
     return answer
 
 
-@pytest.mark.parametrize("sent", [frame(5), frame(CLOSE)], ids=["no frame", "an end"])
+@pytest.mark.parametrize(
+    "sent",
+    [frame(5), frame(CLOSE), frame(TEXT, b"\xff")],
+    ids=["no frame", "an end", "a text that is none"],
+)
 async def test_who_does_not_wait_for_the_handshake_gets_a_400(sent, caplog):
     heard = []
 

@@ -87,7 +87,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             try:
                 message = {"type": "websocket.receive", "text": data.decode()}
             except UnicodeDecodeError:
-                return False
+                # A mistake of the peer, which uvicorn would log as one of ours.
+                self.conn.fail(1007)
+                self.handle_parser_exception()
+                return True
         elif frame.opcode is _BINARY:
             message = {"type": "websocket.receive", "bytes": data}
         else:
