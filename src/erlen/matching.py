@@ -3,12 +3,12 @@
 Patterns live in a tree with one level for each segment of the path. At a node the text of the
 segment is looked up first, then the variables are tried by weight; where a way ends without an
 answer, the next one is tried. A node is visited at most once for a path, however long the path
-is, so the work is bounded by the rules and in practice by the depth of the path.
+is, so the work is bounded by the rules and in practice by the depth of the path. A segment that
+has several variables is divided in linear time.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -16,6 +16,7 @@ from copy import copy
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
+from .division import division
 from .patterns import pattern
 from .rules import Pattern, Segment, Weight
 
@@ -149,9 +150,8 @@ class Edge(Generic[T]):
 
     __slots__ = (
         "_anything",
-        "_groups",
-        "_match",
         "_slashless",
+        "divide",
         "high",
         "kind",
         "low",
@@ -165,21 +165,17 @@ class Edge(Generic[T]):
         self.kind, self.low, self.high = _cheapest(segment)
         self._slashless = slashless
         self._anything = segment.regex == _ANYTHING
-        self._match = re.compile(segment.regex).fullmatch
-        self._groups = tuple(f"v{at}" for at in range(segment.groups))
+        self.divide = division(segment.texts, segment.looks)
+        """Gives the texts of the variables in a text that is this segment."""
 
-    def take(self, parts: list[str], at: int) -> tuple[str, ...]:
-        """Return the texts of the variables, or none if *parts[at]* is something else."""
-        if self.kind != _TAIL:
-            text = parts[at]
-        else:
-            text = "/".join(parts[at:])
-            if self._slashless:
-                text += "/"
-            if self._anything:
-                return (text,) if text and text[0] != "/" and text.find("\n", 1) < 0 else ()
-        found = self._match(text)
-        return () if found is None else tuple(map(found.__getitem__, self._groups))
+    def take(self, parts: list[str], at: int) -> tuple[str, ...] | None:
+        """Return the texts of the variables of a tail, or nothing if *parts* end otherwise."""
+        text = "/".join(parts[at:])
+        if self._slashless:
+            text += "/"
+        if self._anything:
+            return (text,) if text and text[0] != "/" and text.find("\n", 1) < 0 else None
+        return self.divide(text)
 
 
 class Trie(Generic[T]):
@@ -252,7 +248,7 @@ def find(
                     continue
                 taken = (part,)
             else:
-                taken = edge.take(parts, at)
+                taken = (edge.take(parts, at) if kind == _TAIL else edge.divide(part)) or ()
                 if not taken:
                     continue
             after = size if kind == _TAIL else at + 1
@@ -309,9 +305,9 @@ class Domains(Generic[T]):
             if name in self._named:
                 yield self._named[name], ()
         for _, domain, trie in self._patterns:
-            found = domain.regex.match(host) or domain.regex.match(authority)
-            if found is not None:
-                yield trie, tuple(map(found.__getitem__, domain.names))
+            texts = domain.divide(host) or domain.divide(authority)
+            if texts is not None:
+                yield trie, texts
         yield self._anywhere, ()
 
 

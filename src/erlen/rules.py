@@ -27,6 +27,7 @@ from .converters import (
     ValidationError,
     quote_path,
 )
+from .division import Division, division, expression
 from .errors import SetupError, SetupLookupError, SetupTypeError, SetupValueError
 from .patterns import pattern
 
@@ -75,8 +76,10 @@ class Segment(NamedTuple):
     """The whole segment, if it has no variables."""
     regex: str = ""
     """Otherwise what it looks like, each variable a group ``v0``, ``v1``, ..."""
-    groups: int = 0
-    """How many variables it has."""
+    texts: tuple[str, ...] = ()
+    """What is in front of its variables, between them and behind them."""
+    looks: tuple[str, ...] = ()
+    """What each variable looks like."""
     tail: bool = False
     """Whether it takes everything that is left of the path."""
     weight: Weight = (0, (), 0, (), 0)
@@ -110,6 +113,11 @@ class Pattern:
         )
         return re.compile(source + r"\Z")
 
+    @cached_property
+    def divide(self) -> Division:
+        """Gives the texts of the variables in a path of the rule, ``None`` for another one."""
+        return division(*_alternating(self.pieces))
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the variables, from left to right."""
@@ -137,11 +145,14 @@ class Pattern:
 
     def match(self, text: str) -> dict[str, Any] | None:
         """Return the values of the variables, or ``None`` if *text* is none of the paths."""
-        found = self.regex.match(text)
+        found = self.divide(text)
         if found is None:
             return None
         try:
-            return {name: one.to_python(found[name]) for name, one in self.converters.items()}
+            return {
+                variable.name: variable.converter.to_python(piece)
+                for variable, piece in zip(self.variables, found, strict=True)
+            }
         except ValueError:
             return None
 
@@ -393,9 +404,20 @@ def _segment(parts: list[str | Variable], tail: bool) -> Segment:
         tuple(variable.converter.weight for variable in variables),
         -parts.count("/"),
     )
-    groups = (f"(?P<v{at}>{one.converter.regex})" for at, one in enumerate(variables))
-    regex = "".join(re.escape(part) if isinstance(part, str) else next(groups) for part in parts)
-    return Segment(None, regex, len(variables), tail, weight)
+    around, looks = _alternating(parts)
+    return Segment(None, expression(around, looks), around, looks, tail, weight)
+
+
+def _alternating(parts: Iterable[str | Variable]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the texts, one more than there are variables, and what the variables look like."""
+    texts, looks = [""], list[str]()
+    for part in parts:
+        if isinstance(part, str):
+            texts[-1] += part
+        else:
+            looks.append(part.converter.regex)
+            texts.append("")
+    return tuple(texts), tuple(looks)
 
 
 class _Placeholder(NamedTuple):

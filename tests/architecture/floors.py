@@ -16,7 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         *("proxies", "http", "datastructures", "registry", "packages", "hosts"),
         *("security", "signing", "timeouts", "stopping", "elsewhere", "formlimits", "announced"),
-        "waker",
+        *("waker", "division"),
     ),
     ("pool",),
     ("concurrency", "config", "signals", "headers", "json", "converters", "logs", "splitter"),

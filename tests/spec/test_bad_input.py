@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from erlen import Erlen, request, sync
@@ -407,3 +409,22 @@ async def test_a_form_with_too_many_parts_is_refused_each_time_it_is_asked_for()
         await client.post("/", form={"a": "1", "b": "2", "c": "3"})
 
     assert codes == [413, 413]
+
+
+@pytest.mark.parametrize(
+    ("method", "end", "status"),
+    [("GET", "/%0A", 404), ("GET", "", 200), ("POST", "/blob/%0A", 405)],
+)
+async def test_a_long_path_is_divided_among_variables_without_trying_every_way(method, end, status):
+    app = Erlen("files")
+
+    @app.get("/r/<path:repo>/blob/<path:branch>/blob/<path:file>")
+    async def show(repo, branch, file):
+        return {"repo": repo, "branch": branch, "file": file}
+
+    async with app.test_client() as client:
+        started = time.process_time()
+        response = await client.open(f"/r/a{'/blob/a' * 1000}{end}", method=method)
+
+    assert response.status_code == status
+    assert time.process_time() - started < 5
