@@ -23,7 +23,7 @@ from .exceptions import NotFound, PreconditionFailed
 from .headers import MIMEAccept, http_date, parse_accept_header, quote_etag
 from .http import encode_header_value, quote_string
 from .responses import RawHeaders, Response, content_length
-from .security import safe_join
+from .security import in_ascii, safe_join
 
 __all__ = [
     "CHUNK",
@@ -286,10 +286,8 @@ def content_disposition(kind: str, name: str) -> str:
     What is not plain ASCII is said twice, with ``filename*`` for those who know it (RFC 6266,
     4.3 and appendix D). Control characters become ``_``.
     """
-    import unicodedata
-
     name = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "_", name)
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = in_ascii(name)
     value = f"{kind}; filename={quote_string(plain)}"
     if plain == name and "%" not in name:
         return value

@@ -83,16 +83,24 @@ def secure_filename(filename: str) -> str:
     most 255 characters. Names that Windows takes for devices get a ``_`` in front, on every
     system. The result may be empty; and two names may become the same one.
     """
-    import unicodedata
-
-    name = unicodedata.normalize("NFKD", filename).encode("ascii", "ignore").decode("ascii")
-    name = "_".join(name.replace("/", " ").replace("\\", " ").split())
+    name = "_".join(in_ascii(filename).replace("/", " ").replace("\\", " ").split())
     name = _NOT_IN_A_FILENAME.sub("", name).strip("._")
     if len(name) > _LONGEST_FILENAME:
         stem, suffix = os.path.splitext(name)
         suffix = suffix[:_LONGEST_SUFFIX]
         name = stem[: _LONGEST_FILENAME - len(suffix)] + suffix
     return f"_{name}"[:_LONGEST_FILENAME] if _is_device(name) else name
+
+
+def in_ascii(name: str) -> str:
+    """Return what is left of *name* in ASCII: the letters without their accents."""
+    if name.isascii():
+        return name
+    from unicodedata import normalize
+
+    # WHY: of a whole name it would also sort the accents of each letter, which takes the square
+    # of their number; and none of them stays.
+    return "".join([normalize("NFKD", one) for one in name]).encode("ascii", "ignore").decode()
 
 
 def safe_join(directory: str | os.PathLike[str], *parts: str) -> str | None:

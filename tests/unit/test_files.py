@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import time
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -310,6 +311,14 @@ def test_any_name_comes_back_as_it_was_but_for_control_characters(name):
     assert list(options) == ["filename"]
     if name.isprintable() and '"' not in name and "%22" not in name:
         assert options["filename"] == name
+
+
+def test_a_name_of_accents_comes_to_an_end():
+    started = time.process_time()
+    value = content_disposition("attachment", "a" + "\u0301\u0316" * 100_000)
+
+    assert value.startswith("attachment; filename=a; filename*=")
+    assert time.process_time() - started < 5
 
 
 def test_a_name_from_a_client_reaches_the_header_safely():

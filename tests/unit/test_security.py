@@ -5,6 +5,8 @@ import hmac
 import os
 import posixpath
 import re
+import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from erlen.security import (
     check_password_hash,
     generate_password_hash,
+    in_ascii,
     safe_join,
     secure_filename,
 )
@@ -239,6 +242,23 @@ def test_any_name_becomes_a_safe_one(name):
     assert len(safe) <= 255
     assert not safe or safe_join("/d", safe) == f"/d/{safe}"
     assert secure_filename(safe).strip("_") == safe.strip("_")
+
+
+@settings(deadline=None)
+@given(st.text() | st.text("aéﬁ½각\u0301\u0327\u0345\U0001d16d\udcff"))
+def test_of_a_name_its_letters_in_ascii_are_left(name):
+    whole = unicodedata.normalize("NFKD", name)
+
+    assert in_ascii(name) == "".join(letter for letter in whole if letter.isascii())
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0345\u0301\u0316"])
+def test_a_lot_of_accents_comes_to_an_end(marks):
+    started = time.process_time()
+    name = secure_filename(f"a{marks * (200_000 // len(marks))}.txt")
+
+    assert name == "a.txt"
+    assert time.process_time() - started < 5
 
 
 # Paths
