@@ -582,7 +582,7 @@ class App(Registrar, Starlette):
     def match(self, context: Context[Any]) -> None:
         """Find the rule of a context that is entered by hand."""
         scope = context.scope
-        error = self.look_at_host(scope["headers"])
+        error = self.look_at_host(scope["headers"], scope.get("server"))
         route, params, failure = self.url_map.resolve(scope)
         context.route, context.params = route, params
         context.error = error or failure
@@ -695,16 +695,26 @@ class App(Registrar, Starlette):
             stack = cls(stack, *args, **kwargs)
         return guard(stack)
 
-    def look_at_host(self, headers: Iterable[tuple[bytes, bytes]]) -> HTTPException | None:
-        """Return the 400 for a Host header that is malformed, doubled or not ours."""
+    def look_at_host(
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        server: tuple[str, int | None] | None = None,
+    ) -> HTTPException | None:
+        """Return the 400 for a Host header that is malformed, doubled or not ours.
+
+        Where there is none, URLs are built with the address of the *server*, so that has to
+        be ours; a server without an address is nobody's.
+        """
         host: bytes | None = None
         for name, value in headers:
             if name in HOST_NAMES:
                 if host is not None:
                     return BadHost("The request has more than one Host header.")
                 host = value
-        if host in self.good_hosts or host is None:
+        if host in self.good_hosts:
             return None
+        if host is None:
+            return self._look_at_server(server)
         text = host.decode("latin-1")
         if not host_is_valid(text):
             return BadHost(f"The Host header is no host: {printable(text)!r}.")
@@ -714,6 +724,15 @@ class App(Registrar, Starlette):
         if len(self.good_hosts) < 1000:
             self.good_hosts.add(host)
         return None
+
+    def _look_at_server(self, server: tuple[str, int | None] | None) -> HTTPException | None:
+        trusted = self.config["TRUSTED_HOSTS"]
+        if not trusted:
+            return None
+        name = server[0] if server else ""
+        if name and host_is_trusted(f"[{name}]" if ":" in name else name, trusted):
+            return None
+        return BadHost("The request has no Host header.")
 
     def serving(self) -> AbstractAsyncContextManager[dict[str, Any]]:
         """Run start-up and shutdown around a block, without a server.

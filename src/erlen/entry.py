@@ -286,9 +286,11 @@ def _matched(
         if name in HOST_NAMES:
             # PERF: most requests have one, and one that was looked at before.
             if host is not None or value not in good_hosts:
-                error = app.look_at_host(headers)
+                host = None
                 break
             host = value
+    if host is None:
+        error = app.look_at_host(headers, scope.get("server"))
     if key is SOCKET and error is None:
         error = _look_at_origin(app, scope)
     if error is not None:

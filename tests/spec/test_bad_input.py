@@ -206,7 +206,36 @@ async def test_only_trusted_hosts_are_served(host, status):
     assert await raw_get(app, [(b"host", host.encode())]) == status
 
 
-async def raw_get(app, headers, path="/host"):
+@pytest.mark.parametrize(
+    ("server", "status"),
+    [
+        (("127.0.0.1", 80), 200),
+        (("::1", 8000), 200),
+        (("10.0.0.1", 80), 400),
+        (("fe80::1:1", 80), 400),
+        (("/run/app.sock", None), 400),
+        (None, 400),
+    ],
+)
+async def test_without_a_host_it_is_the_server_that_has_to_be_trusted(server, status):
+    app = echo_app(TRUSTED_HOSTS=["example.com", "127.0.0.1", "[::1]", "[fe80::1]"])
+
+    assert await raw_get(app, [], server=server) == status
+
+
+@pytest.mark.parametrize("server", [("10.0.0.1", 80), ("/run/app.sock", None), None])
+async def test_where_every_host_is_served_a_request_may_have_none(server):
+    assert await raw_get(echo_app(), [], server=server) == 200
+
+
+async def test_a_host_that_is_looked_at_for_the_first_time_is_served_like_any_other():
+    app = echo_app(TRUSTED_HOSTS=["example.com"])
+
+    for _ in range(2):
+        assert await raw_get(app, [(b"host", b"example.com")], server=None) == 200
+
+
+async def raw_get(app, headers, path="/host", server=("127.0.0.1", 80)):
     """Send exactly these headers, as no well-behaved client would, and return the status."""
     sent = []
 
@@ -228,7 +257,7 @@ async def raw_get(app, headers, path="/host"):
         "scheme": "http",
         "root_path": "",
         "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
+        "server": server,
     }
     await app(scope, receive, send)
     return sent[0]["status"]
