@@ -561,13 +561,23 @@ def error_response(
     """Return the page or the problem document of *error*.
 
     *shown* is ``"html"``, ``"problem"``, or ``"auto"``: as a client prefers that sent these
-    headers.
+    headers, and then the response varies by them.
     """
     if error.response is not None or shown == "html":
         return error.get_response()
-    if shown == "problem" or prefers_json(accept, content_type):
+    if shown == "problem":
         return problem_response(error)
-    return error.get_response()
+    preferred = prefers_json(accept, content_type)
+    response = problem_response(error) if preferred else error.get_response()
+    for name, _ in response.raw_headers:
+        if name == b"vary":
+            response.vary.update(("Accept", "Content-Type"))
+            return response
+    response.raw_headers.append(_VARY)
+    return response
+
+
+_VARY = (b"vary", b"Accept, Content-Type")
 
 
 def prefers_json(accept: str | None, content_type: str | None) -> bool:

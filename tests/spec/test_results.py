@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, S
 from starlette.responses import Response as StarletteResponse
 
 from erlen import Erlen, Response, abort, jsonify, make_response, redirect, request, session
-from erlen.exceptions import Forbidden, HTTPException
+from erlen.exceptions import Forbidden, HTTPException, NotFound
 from erlen.json.provider import DefaultJSONProvider
 
 
@@ -358,11 +358,37 @@ async def test_a_client_that_prefers_json_gets_a_problem_document():
     assert page.headers["Content-Type"] == HTML
 
 
+async def test_a_cache_is_told_what_the_form_of_an_error_depends_on():
+    app = Erlen("cached")
+
+    client = app.test_client()
+    problem = await client.get("/", headers={"Accept": "application/json"})
+    page = await client.get("/", headers={"Accept": "text/html"})
+
+    assert problem.headers["Vary"] == page.headers["Vary"] == "Accept, Content-Type"
+
+
+async def test_what_an_error_varies_by_besides_its_form_stays():
+    class Lost(NotFound):
+        def get_headers(self):
+            return [*super().get_headers(), ("Vary", "Cookie")]
+
+    def view():
+        raise Lost()
+
+    assert (await get(view)).headers["Vary"] == "Cookie, Accept, Content-Type"
+
+
+async def test_an_error_that_brings_its_response_varies_by_nothing_else():
+    assert "Vary" not in (await get(lambda: abort(Response("mine", 404)))).headers
+
+
 async def test_errors_may_always_be_problems_or_pages():
     for errors, expected in (("problem", "application/problem+json"), ("html", HTML)):
         app = Erlen("fixed", errors=errors)
         response = await app.test_client().get("/", headers={"Accept": "application/json"})
         assert response.headers["Content-Type"] == expected
+        assert "Vary" not in response.headers
 
 
 async def test_head_has_the_headers_of_get_and_no_body():
