@@ -783,6 +783,136 @@ async def test_the_heads_of_several_connections_wait_for_no_piece_that_is_not_th
     assert all(b"late" in rest for rest in rests)
 
 
+# -- upgrades that are refused -----------------------------------------------------------------
+
+
+def noting(seen):
+    """Return an app that reads every request and notes what it asks, and for which upgrade."""
+
+    async def app(scope, receive, send):
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        upgrade = dict(scope["headers"]).get(b"upgrade", b"")
+        seen.append((scope["method"], scope["path"], upgrade, body))
+        await sized(b"hello")(scope, receive, send)
+
+    return app
+
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nhost: example.org\r\n\r\n"
+BEHIND = {
+    "a length": (f"content-length: {len(SMUGGLED)}", SMUGGLED, SMUGGLED),
+    "chunks": (
+        "transfer-encoding: chunked",
+        b"%x\r\n%b\r\n1\r\n!\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED),
+        SMUGGLED + b"!",
+    ),
+    "no body": ("x-tea: green", b"", b""),
+}
+TOKENS = {"h2c": protocols.connect_websocket, "tea": protocols.connect_websocket}
+TOKENS["websocket"] = "none"
+
+
+def pieces_of(way, head, body, after):
+    """Cut what a client sends."""
+    whole = head + body + after
+    return {
+        "at once": [whole],
+        "the body apart": [head, body + after],
+        "all apart": [head, body, after],
+        "byte by byte": [whole[at : at + 1] for at in range(len(whole))],
+    }[way]
+
+
+@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("way", ["at once", "the body apart", "all apart", "byte by byte"])
+@pytest.mark.parametrize("framing", BEHIND)
+@pytest.mark.parametrize("token", TOKENS)
+async def test_a_body_behind_an_upgrade_that_is_refused_is_read(token, framing, way, kind):
+    header, sent, body = BEHIND[framing]
+    upgrade = ["connection: upgrade, keep-alive", f"upgrade: {token}"]
+    head = request("POST /upgrade HTTP/1.1", *upgrade, header, last=False)
+    seen = []
+
+    async with served(kind, noting(seen), ws=TOKENS[token]) as port:
+        pieces = pieces_of(way, head, sent, request("GET /after HTTP/1.1"))
+        answer = await answer_of(port, *pieces)
+
+    asked = ("POST", "/upgrade", token.encode(), body)
+    assert seen == [asked, ("GET", "/after", b"", b"")]
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert answer.endswith(b"hello")
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_requests_behind_one_another_may_all_ask_for_what_is_refused(kind):
+    upgrade = ["connection: upgrade", "upgrade: h2c"]
+    asking = request("POST / HTTP/1.1", *upgrade, "content-length: 3", body=b"tea", last=False)
+    seen = []
+
+    async with served(kind, noting(seen)) as port:
+        answer = await answer_of(port, asking * 20 + request())
+
+    assert seen == [("POST", "/", b"h2c", b"tea")] * 20 + [("GET", "/", b"", b"")]
+    assert answer.count(b"HTTP/1.1 200 OK") == 21
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_who_asks_for_what_is_refused_may_wait_to_send_a_body(kind):
+    asked = ["connection: upgrade", "upgrade: h2c", "expect: 100-continue", "content-length: 3"]
+    seen = []
+
+    async with served(kind, noting(seen)) as port, asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("POST / HTTP/1.1", *asked, last=False))
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        writer.write(b"tea" + request())
+        answer = await reader.read()
+        writer.close()
+
+    assert seen == [("POST", "/", b"h2c", b"tea"), ("GET", "/", b"", b"")]
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_a_body_behind_a_refused_upgrade_that_has_no_end_is_a_bad_request(kind):
+    asked = ["connection: upgrade", "upgrade: h2c", "transfer-encoding: gzip"]
+    seen = []
+
+    async with served(kind, noting(seen)) as port:
+        answer = await answer_of(port, request("POST / HTTP/1.1", *asked, last=False) + SMUGGLED)
+
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert b"hello" not in answer
+    assert ("GET", "/smuggled", b"", b"") not in seen
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_nothing_is_read_behind_a_connect(pieces):
+    head = request("CONNECT /tea HTTP/1.1", "content-length: 3", last=False)
+    sent = [head + SMUGGLED] if pieces == 1 else [head, SMUGGLED]
+    seen = []
+
+    async with served(with_httptools.HttpProtocol, noting(seen)) as port:
+        answer = await answer_of(port, *sent)
+
+    assert seen == [("CONNECT", "/tea", b"", b"")]
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+async def test_a_head_behind_an_upgrade_that_is_refused_has_a_size():
+    asking = request("GET / HTTP/1.1", "connection: upgrade", "upgrade: h2c", last=False)
+
+    async with served(with_httptools.HttpProtocol, sized(b"hello"), max_head_size=2048) as port:
+        answer = await answer_of(port, asking + b"GET /", *[b"x" * 100] * 30)
+
+    assert answer.count(b"HTTP/1.1 200") <= 1
+
+
 # -- websockets --------------------------------------------------------------------------------
 
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextvars import Context as Variables
 from time import monotonic
 from typing import Any
 from urllib.parse import unquote
 
-from httptools import HttpParserError, HttpParserUpgrade, parse_url
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
 from ..serving import Config
-from .heads import head_of
+from .heads import Header, head_of
 from .joining import OneWrite
 from .waiting import Waiting, watch_over
 
 __all__ = ["HttpProtocol"]
 
 _INVALID = "Invalid HTTP request received."
+_FRAMING = (b"content-length", b"transfer-encoding")
+"""What says where the body of a request ends (RFC 9112, 6.3)."""
 _TOO_LARGE = b"Request Header Fields Too Large"
 _REFUSAL = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -128,6 +131,13 @@ class Exchange(RequestResponseCycle):
         )
 
 
+class Deaf:
+    """A parser for a connection that is about to be closed: what comes is thrown away."""
+
+    def feed_data(self, data: bytes) -> None:
+        """Throw *data* away."""
+
+
 class HttpProtocol(HttpToolsProtocol):
     """A connection that writes a response at once and waits for a request with patience.
 
@@ -150,6 +160,8 @@ class HttpProtocol(HttpToolsProtocol):
     """When the last response was complete."""
     _unseen: int
     """Bytes that the parser keeps: of a head, of trailers, of what stands around chunks."""
+    _is_told: bool
+    """Whether the request is begun whose head the parser comes to."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin with a new connection."""
@@ -157,6 +169,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._responses = OneWrite(transport, self.loop)
         self._alarm = None
         self._unseen = 0
+        self._is_told = False
         self.waiting = Waiting(self.loop.time())
         watch_over(self.server_state, self.loop, self.config.head_timeout)
 
@@ -179,16 +192,63 @@ class HttpProtocol(HttpToolsProtocol):
         except HttpParserError:
             self.logger.warning(_INVALID)
             self.send_400_response(_INVALID)
-        except HttpParserUpgrade:
-            if self._should_upgrade():
-                self.handle_websocket_upgrade()
-            else:
-                self._unsupported_upgrade_warning()
+        except HttpParserUpgrade as met:
+            self._meet_upgrade(memoryview(data)[met.args[0] :])
         if self._unseen > self.config.max_head_size:
             self._refuse_head()
 
+    def _meet_upgrade(self, rest: memoryview) -> None:
+        """Go on behind a head that asks for another protocol, with the *rest* of what came.
+
+        Where that is refused the request is one as any other (RFC 9110, 7.8): its body follows.
+        """
+        while True:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+                return
+            self._unsupported_upgrade_warning()
+            if self.scope["method"] == "CONNECT":
+                # What follows was meant for somebody else (RFC 9110, 9.3.6).
+                self.cycle.more_body = False
+                self.cycle.message_event.set()
+                self._end_with(self.cycle)
+                return
+            try:
+                self._parse_behind(self.headers)
+                self._unseen = len(rest)
+                self.parser.feed_data(rest)
+                return
+            except HttpParserError:
+                self.logger.warning(_INVALID)
+                self.send_400_response(_INVALID)
+                return
+            except HttpParserUpgrade as met:
+                rest = rest[met.args[0] :]
+
+    def _parse_behind(self, headers: Iterable[Header]) -> None:
+        """Have what comes taken for what follows a head with these *headers*, and no upgrade.
+
+        WHY: the parser passes over the body of a request that asks for another protocol. So a
+        new one is given the lines of the head that say where the body ends.
+        """
+        framing = [b"%b: %b\r\n" % header for header in headers if header[0] in _FRAMING]
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self._is_told = True
+        self.parser.feed_data(b"".join([b"POST / HTTP/1.1\r\n", *framing, b"\r\n"]))
+
+    def _end_with(self, cycle: Any) -> None:
+        """Close the connection when *cycle* is answered; whatever else comes is not read."""
+        self.cycle, self.parser = cycle, Deaf()
+        cycle.keep_alive = False
+        if cycle.response_complete:
+            self.transport.close()
+
     def on_headers_complete(self) -> None:
         """Start to serve a request."""
+        if self._is_told:
+            self._is_told = False
+            return
         if self._unseen > self.config.max_head_size and self._head_size() > (
             self.config.max_head_size
         ):
@@ -207,6 +267,13 @@ class HttpProtocol(HttpToolsProtocol):
             scope["raw_path"] = self.root_path.encode("ascii") + url.path
             scope["query_string"] = url.query or b""
             self._begin(keep_alive=version != "1.0" and parser.should_keep_alive())
+
+    def on_message_complete(self) -> None:
+        """Take the end of a request; with an upgrade, it is not where the parser says."""
+        cycle = self.cycle
+        if not self.parser.should_upgrade() and not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def _begin(self, *, keep_alive: bool) -> None:
         """Answer the request that *scope* tells of, or let it wait until those before it are."""
@@ -299,7 +366,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _refuse_head(self) -> None:
         transport = self.transport
-        if transport.is_closing():
+        if transport.is_closing() or isinstance(self.parser, Deaf):
             return
         if self.cycle is None or self.cycle.response_complete:
             transport.write(_REFUSAL)
