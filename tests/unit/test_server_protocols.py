@@ -493,6 +493,27 @@ async def test_an_answer_that_comes_when_the_client_has_left_is_not_counted(kind
     assert state.total_requests == 0
 
 
+@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("count", [1, 2, 5])
+async def test_a_request_hears_that_its_client_left_with_others_behind_it(count, kind):
+    state, heard = ServerState(), []
+
+    async def app(scope, receive, send):
+        await send(dict(START[1], type="http.response.start"))
+        while not heard or heard[-1] != "http.disconnect":
+            heard.append((await receive())["type"])
+
+    async with served(kind, app, state=state) as port, asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(last=False) * count)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        await until(lambda: "http.disconnect" in heard)
+        await until(lambda: not state.tasks)
+
+    assert heard == ["http.request", "http.disconnect"]
+
+
 @pytest.mark.parametrize("access_log", [False, True])
 async def test_a_usual_answer_needs_no_step_of_uvicorns(access_log, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "uvicorn.access")

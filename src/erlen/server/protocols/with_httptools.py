@@ -158,6 +158,8 @@ class HttpProtocol(HttpToolsProtocol):
     """When the response was complete that it was set for."""
     _idle_since: float
     """When the last response was complete."""
+    _serving: Any
+    """The exchange that is going on, or was the last one; others may wait behind it."""
     _unseen: int
     """Bytes that the parser keeps: of a head, of trailers, of what stands around chunks."""
     _is_told: bool
@@ -168,6 +170,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._responses = OneWrite(transport, self.loop)
         self._alarm = None
+        self._serving = None
         self._unseen = 0
         self._is_told = False
         self.waiting = Waiting(self.loop.time())
@@ -176,9 +179,13 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         super().connection_lost(exc)
-        task = self.cycle and self.cycle.task
-        if task is not None and task.done():  # it was cancelled before it began
-            self.tasks.discard(task)
+        self.pipeline.clear()
+        serving = self._serving
+        if serving is not None:
+            _tell_that_client_left(serving)
+            task = serving.task
+            if task is not None and task.done():  # it was cancelled before it began
+                self.tasks.discard(task)
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -306,6 +313,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((self.cycle, app))
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._serving = cycle
         variables = Variables() if self.config.reset_contextvars else None
         # PERF: uvicorn has each task tell that it is done, in one more call of the loop.
         task = self.loop.create_task(cycle.run(app, self.tasks), context=variables)
@@ -371,3 +379,9 @@ class HttpProtocol(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete:
             transport.write(_REFUSAL)
         transport.close()
+
+
+def _tell_that_client_left(cycle: Any) -> None:
+    if not cycle.response_complete:
+        cycle.disconnected = True
+    cycle.message_event.set()
