@@ -25,6 +25,7 @@ from websockets.exceptions import InvalidStatus
 from erlen.server import Settings, protocols
 from erlen.server.protocols import with_h11, with_httptools
 from erlen.server.protocols.heads import head_of
+from erlen.server.protocols.joining import OneWrite
 from erlen.server.serving import Config, make_config
 from tests.waiting import until
 
@@ -802,6 +803,33 @@ async def test_the_heads_of_several_connections_wait_for_no_piece_that_is_not_th
 
     assert all(head.startswith(b"HTTP/1.1 200 OK\r\n") for head in heads)
     assert all(b"late" in rest for rest in rests)
+
+
+@pytest.mark.parametrize("name", ["asyncio", "uvloop"])
+def test_a_head_goes_out_beside_one_whose_client_has_left(name):
+    loops = pytest.importorskip(name)
+
+    async def head_of_who_stays():
+        async def pair():
+            ours, theirs = socket.socketpair()
+            _, writer = await asyncio.open_connection(sock=ours)
+            reader, client = await asyncio.open_connection(sock=theirs)
+            return OneWrite(writer.transport, asyncio.get_running_loop()), writer, reader, client
+
+        left, stays = await pair(), await pair()
+        left[1].close()
+        await left[1].wait_closed()
+        left[0].begin(b"first")
+        stays[0].begin(b"second")
+        try:
+            async with asyncio.timeout(PATIENCE / 4):
+                return await stays[2].readexactly(6)
+        finally:
+            for writer in (stays[1], stays[3], left[3]):
+                writer.close()
+
+    with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+        assert runner.run(head_of_who_stays()) == b"second"
 
 
 # -- upgrades that are refused -----------------------------------------------------------------

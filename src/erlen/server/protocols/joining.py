@@ -80,7 +80,8 @@ class _Begun(list[OneWrite]):
         begun = self.copy()
         self.clear()
         for response in begun:
-            if response.head is not None:
+            # uvloop raises when a closed connection is written to, and the others would wait.
+            if response.head is not None and not response.is_closing():
                 response.flush()
 
 
