@@ -832,6 +832,86 @@ def test_a_head_goes_out_beside_one_whose_client_has_left(name):
         assert runner.run(head_of_who_stays()) == b"second"
 
 
+# -- the order of answers ----------------------------------------------------------------------
+
+
+def slowly(go_on, *, starts):
+    """Return an app that answers when it may *go_on*; *starts* its answer at once."""
+
+    async def app(scope, receive, send):
+        pieces = [b"one", b"two"] if starts else [b"onetwo"]
+        head = dict(START[1], headers=[(b"content-length", b"6")], type="http.response.start")
+        if starts:
+            await send(head)
+            await send({"type": "http.response.body", "body": pieces.pop(0), "more_body": True})
+        await go_on.wait()
+        if not starts:
+            await send(head)
+        await send({"type": "http.response.body", "body": pieces.pop()})
+
+    return app
+
+
+NO_REQUEST = b"\x00tea\r\n\r\n"
+
+
+@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("starts", [True, False])
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("what", ["no request", "a websocket"])
+async def test_what_cannot_be_answered_yet_does_not_come_into_answers(
+    what, count, together, starts, kind
+):
+    state, go_on = ServerState(), asyncio.Event()
+    behind = {"no request": NO_REQUEST, "a websocket": HANDSHAKE}[what]
+
+    app = slowly(go_on, starts=starts)
+    async with served(kind, app, state=state) as port:
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            asked = request(last=False) * count
+            writer.write(asked + behind if together else asked)
+            await until(lambda: state.tasks)
+            if not together:
+                writer.write(behind)
+            await asyncio.sleep(0.05)
+            go_on.set()
+            answer = await reader.readuntil(b"onetwo")
+            for _ in range(count - 1):
+                answer += await reader.readuntil(b"onetwo")
+            assert answer.count(b"HTTP/1.1 ") == answer.count(b"HTTP/1.1 200 OK") == count
+            if kind is with_httptools.HttpProtocol:
+                assert await reader.read() == b""
+            writer.close()
+
+
+@pytest.mark.parametrize("starts", [True, False])
+@pytest.mark.parametrize("waiting", [0, 1, 2])
+async def test_a_body_with_a_fault_ends_what_came_before_it_first(waiting, starts):
+    state, go_on = ServerState(), asyncio.Event()
+    faulty = request("POST / HTTP/1.1", "transfer-encoding: chunked", body=b"tea\r\n", last=False)
+
+    app = slowly(go_on, starts=starts)
+    async with served(with_httptools.HttpProtocol, app, state=state) as port:
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            if waiting:
+                writer.write(request(last=False) * waiting + faulty)
+            else:
+                writer.write(faulty.removesuffix(b"tea\r\n"))
+                await asyncio.sleep(0.05)
+                writer.write(b"tea\r\n")
+            await asyncio.sleep(0.05)
+            go_on.set()
+            answer = await reader.read()
+            writer.close()
+
+    assert answer.count(b"HTTP/1.1 200 OK") == waiting + (not waiting and starts)
+    assert answer.count(b"onetwo") == waiting
+    assert answer.count(b"HTTP/1.1 400") == (not waiting and not starts)
+
+
 # -- upgrades that are refused -----------------------------------------------------------------
 
 

@@ -211,7 +211,7 @@ class HttpProtocol(HttpToolsProtocol):
         """
         while True:
             if self._should_upgrade():
-                self.handle_websocket_upgrade()
+                self._open_websocket()
                 return
             self._unsupported_upgrade_warning()
             if self.scope["method"] == "CONNECT":
@@ -231,6 +231,14 @@ class HttpProtocol(HttpToolsProtocol):
                 return
             except HttpParserUpgrade as met:
                 rest = rest[met.args[0] :]
+
+    def _open_websocket(self) -> None:
+        before = self.cycle
+        if before is None or before.response_complete:
+            self.handle_websocket_upgrade()
+        else:
+            # Its answer would come in the middle of that before it (RFC 9112, 9.3.2).
+            self._end_with(before)
 
     def _parse_behind(self, headers: Iterable[Header]) -> None:
         """Have what comes taken for what follows a head with these *headers*, and no upgrade.
@@ -363,11 +371,26 @@ class HttpProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self._alarm
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no request, or too much of one, and close the connection."""
+        """Answer what is no request, or too much of one, and close the connection.
+
+        Those before it are answered first, and then nothing more (RFC 9112, 9.3.2).
+        """
+        cycle, serving = self.cycle, self._serving
         if self._unseen > self.config.max_head_size:
             self._refuse_head()
-        else:
+        elif cycle is None or cycle.response_complete:
             super().send_400_response(msg)
+        elif not cycle.more_body:
+            self._end_with(cycle)
+        elif cycle is not serving:  # the fault is in the body of one that waits
+            self.pipeline.popleft()
+            self._end_with(self.pipeline[0][0] if self.pipeline else serving)
+        else:
+            _tell_that_client_left(cycle)
+            if cycle.response_started:
+                self.transport.close()
+            else:
+                super().send_400_response(msg)
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
