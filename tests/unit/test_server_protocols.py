@@ -515,6 +515,24 @@ async def test_a_request_hears_that_its_client_left_with_others_behind_it(count,
     assert heard == ["http.request", "http.disconnect"]
 
 
+async def test_only_so_many_requests_wait_on_one_connection():
+    state, go_on = ServerState(), asyncio.Event()
+    ours = with_httptools.HttpProtocol
+
+    async with served(ours, slowly(go_on, starts=False), state=state) as port:
+        asking = asyncio.create_task(answer_of(port, request(last=False) * 1000))
+        await until(lambda: state.tasks)
+        [connection] = state.connections
+        waiting = len(connection.pipeline)
+        go_on.set()
+        answer = await asking
+
+    assert waiting == 100
+    assert answer.count(b"HTTP/1.1 ") == answer.count(b"HTTP/1.1 200 OK") == 101
+    assert answer.count(b"\r\nconnection: close\r\n") == 1
+    assert answer.endswith(b"onetwo")
+
+
 @pytest.mark.parametrize("access_log", [False, True])
 async def test_a_usual_answer_needs_no_step_of_uvicorns(access_log, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "uvicorn.access")

@@ -24,6 +24,8 @@ __all__ = ["HttpProtocol"]
 _INVALID = "Invalid HTTP request received."
 _FRAMING = (b"content-length", b"transfer-encoding")
 """What says where the body of a request ends (RFC 9112, 6.3)."""
+_MOST_WAITING = 100
+"""Requests that wait on one connection; so many HTTP/2 advises to allow (RFC 9113, 6.5.2)."""
 _TOO_LARGE = b"Request Header Fields Too Large"
 _REFUSAL = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -301,7 +303,7 @@ class HttpProtocol(HttpToolsProtocol):
         arrival: Any = Arrival()
         # PERF: by their places, because a class that is called with names has a dictionary made
         # of them, 0.5 us (timeit).
-        self.cycle = Exchange(
+        cycle = Exchange(
             self.scope,
             self._responses,
             self.flow,
@@ -315,10 +317,15 @@ class HttpProtocol(HttpToolsProtocol):
             self.on_response_complete,
         )
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, app)
-        else:
+            self.cycle = cycle
+            self._start_asgi_task(cycle, app)
+        elif len(self.pipeline) < _MOST_WAITING:
+            self.cycle = cycle
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, app))
+            self.pipeline.appendleft((cycle, app))
+        else:
+            # Reading has stopped, but what one read has brought is parsed whole.
+            raise ValueError("Too many requests wait on one connection.")
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._serving = cycle
