@@ -38,6 +38,7 @@ def pytest_collection_finish() -> None:
 
     test_http.MockLoop.time = lambda self: asyncio.get_running_loop().time()
     test_http.MockLoop.call_soon = lambda self, *call: asyncio.get_running_loop().call_soon(*call)
+    test_http.MockLoop.get_task_factory = lambda self: None
     create_task = test_http.MockLoop.create_task
     test_http.MockLoop.create_task = lambda self, task, context=None: create_task(self, task)
     test_http.MockTask.done = lambda self: False

@@ -8,6 +8,7 @@ import logging
 import re
 import socket
 import sys
+import traceback
 import weakref
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -1930,6 +1931,32 @@ async def test_a_task_that_begins_at_once_does_not_stay(waits, kind):
             loop.set_task_factory(None)
         await until(lambda: not state.tasks)
     assert state.total_requests == 2
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks begin at once from Python 3.12 on")
+@pytest.mark.parametrize("kind", OURS)
+async def test_tasks_that_begin_at_once_do_not_begin_inside_one_another(kind):
+    loop, go_on, depths = asyncio.get_running_loop(), asyncio.Event(), []
+
+    async def app(scope, receive, send):
+        depths.append(len(traceback.extract_stack()))
+        if len(depths) == 1:
+            await go_on.wait()
+        await sized(b"a")(scope, receive, send)
+
+    async with served(kind, app) as port:
+        loop.set_task_factory(asyncio.eager_task_factory)
+        try:
+            asking = asyncio.create_task(answer_of(port, request(last=False) * 50 + request()))
+            await until(lambda: depths)
+            await asyncio.sleep(0.05)
+            go_on.set()
+            answer = await asking
+        finally:
+            loop.set_task_factory(None)
+
+    assert answer.count(b"HTTP/1.1 200 OK") == len(depths) == 51
+    assert max(depths[2:]) - min(depths[2:]) < 30
 
 
 @pytest.mark.parametrize("kind", ALL)

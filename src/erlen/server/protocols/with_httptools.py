@@ -351,8 +351,11 @@ class HttpProtocol(HttpToolsProtocol):
         if self.flow.read_paused:
             self.flow.resume_reading()
         if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
+            self._serving, app = self.pipeline.pop()
+            if self.loop.get_task_factory() is None:
+                self._start_asgi_task(self._serving, app)
+            else:  # where it may begin tasks at once, one that waited would begin inside another
+                self.loop.call_soon(self._start_asgi_task, self._serving, app)
             return
         self._idle_since = monotonic()
         if self._alarm is None:
