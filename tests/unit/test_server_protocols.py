@@ -2077,6 +2077,15 @@ async def test_a_refusal_says_why():
     assert answer.endswith(b"\r\n\r\nRequest Header Fields Too Large")
 
 
+async def test_a_head_that_comes_with_others_has_a_size():
+    sent = request(last=False) + b"GET / HTTP/1.1\r\n" + LONG + b"\r\n"
+
+    async with served(with_httptools.HttpProtocol, sized(b"a"), max_head_size=2048) as port:
+        answer = await answer_of(port, sent)
+
+    assert answer.count(b"HTTP/1.1 ") == answer.count(b"HTTP/1.1 200 OK") == 1
+
+
 async def test_trailers_that_never_end_close_the_connection():
     start = request("POST / HTTP/1.1", "transfer-encoding: chunked", body=b"1\r\na\r\n0\r\n")
     gone = asyncio.Event()

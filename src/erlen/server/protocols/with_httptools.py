@@ -319,13 +319,18 @@ class HttpProtocol(HttpToolsProtocol):
         if before is None or before.response_complete:
             self.cycle = cycle
             self._start_asgi_task(cycle, app)
-        elif len(self.pipeline) < _MOST_WAITING:
-            self.cycle = cycle
-            self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, app))
         else:
-            # Reading has stopped, but what one read has brought is parsed whole.
+            self._let_wait(cycle, app)
+
+    def _let_wait(self, cycle: Any, app: Any) -> None:
+        # Reading has stopped, but what one read has brought is parsed whole.
+        if len(self.pipeline) >= _MOST_WAITING:
             raise ValueError("Too many requests wait on one connection.")
+        if self._head_size() > self.config.max_head_size:
+            raise ValueError("The head of a request is too large.")
+        self.cycle = cycle
+        self.flow.pause_reading()
+        self.pipeline.appendleft((cycle, app))
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._serving = cycle
