@@ -7,12 +7,15 @@ import contextvars
 import logging
 import sqlite3
 import threading
+from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
 
+import erlen
 from erlen import Erlen, SetupError, current_app, g, session
 from erlen.pool import WorkerPool
+from erlen.sessions import SecureCookieSessionInterface
 from erlen.wsgi import WSGIMount
 from tests.waiting import until
 
@@ -699,6 +702,139 @@ async def test_a_second_cancel_does_not_tear_down_under_the_thread_either():
         await serving
 
     assert closed == [True]
+
+
+class Endless:
+    """A WSGI app that streams for ever, and tells when it was closed."""
+
+    def __init__(self):
+        self.closed = []
+
+    def __call__(self, environ, start_response):
+        start_response("200 OK", list(PLAIN))
+        try:
+            while True:
+                yield b"x" * 32 * 1024
+        finally:
+            self.closed.append(environ["PATH_INFO"])
+
+
+class FailingSessions(SecureCookieSessionInterface):
+    """Sessions that cannot be saved."""
+
+    def save_session(self, app, session, response):
+        raise LookupError("the store is down")
+
+
+@pytest.fixture(params=["hook", "def hook", "session"])
+def refusing(request):
+    """An app around an endless one, whose responses fail before they begin."""
+    endless = Endless()
+    app = around(endless)
+    app.config.update(PROPAGATE_EXCEPTIONS=False, SYNC_WORKERS=2, SYNC_QUEUE=0)
+    app.errorhandler(500)(lambda error: ("failed", 500))
+    app.get("/def")(lambda: "fine")
+    app.endless = endless
+    if request.param == "session":
+        app.session_interface = FailingSessions()
+
+        def touching(environ, start_response):
+            session["seen"] = True
+            return endless(environ, start_response)
+
+        app.mount_wsgi("/new", touching)
+        app.path = "/new/"
+        return app
+    app.path = "/old/"
+
+    async def fail(response):
+        if response.status_code == 200 and erlen.request.path == app.path:
+            raise LookupError
+        return response
+
+    def fail_in_a_thread(response):
+        if response.status_code == 200 and erlen.request.path == app.path:
+            raise LookupError
+        return response
+
+    app.after_request(fail if request.param == "hook" else fail_in_a_thread)
+    return app
+
+
+async def test_a_stream_whose_head_is_refused_gives_its_thread_back(refusing):
+    client = refusing.test_client()
+
+    async with asyncio.timeout(10):
+        refused = [await client.get(refusing.path) for _ in range(3)]
+        answer = await client.get("/def")
+
+    assert {response.status_code for response in refused} == {500}
+    assert (answer.status_code, answer.text) == (200, "fine")
+    assert refusing.endless.closed == ["/"] * 3
+
+
+@pytest.mark.parametrize("through", ["client", "gateway"])
+def test_a_stream_whose_head_is_refused_gives_a_lent_thread_back(refusing, through):
+    answers = []
+
+    def ask():
+        if through == "client":
+            with refusing.test_client() as client:
+                answers.extend([client.get(refusing.path).status_code, client.get("/def").text])
+        else:
+            statuses = []
+            for path in (refusing.path, "/def"):
+                environ = {"PATH_INFO": path}
+                setup_testing_defaults(environ)
+                result = refusing.wsgi_app(environ, lambda status, headers: statuses.append(status))
+                text = b"".join(result).decode()
+            answers.extend([int(statuses[0][:3]), text])
+            refusing.wsgi_app.close()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(20)
+
+    assert answers == [500, "fine"]
+    assert refusing.endless.closed == ["/"]
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["in an app", "alone"])
+async def test_a_stream_whose_head_cannot_be_sent_is_closed(alone):
+    endless = Endless()
+    app = WSGIMount(endless) if alone else around(endless)
+    wire = Wire()
+
+    async def send(message):
+        raise BrokenPipeError("gone")
+
+    async with asyncio.timeout(10):
+        try:
+            await app(scope_of(), wire.receive, send)
+        except OSError:
+            pass
+
+    assert len(endless.closed) == 1
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["in an app", "alone"])
+async def test_a_stream_that_is_cancelled_while_its_head_is_sent_is_closed(alone):
+    endless = Endless()
+    app = WSGIMount(endless) if alone else around(endless)
+    wire, begun = Wire(), asyncio.Event()
+
+    async def send(message):
+        begun.set()
+        await asyncio.Event().wait()
+
+    serving = asyncio.create_task(app(scope_of(), wire.receive, send))
+    async with asyncio.timeout(10):
+        await begun.wait()
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    assert len(endless.closed) == 1
 
 
 async def test_an_error_in_the_middle_of_a_stream_ends_it():

@@ -71,14 +71,17 @@ class WSGIMount:
             except HTTPException as error:  # 503: no thread is free
                 await error.get_response()(scope, receive, send)
                 return
-        await send({"type": "http.response.start", "status": head.status, "headers": head.headers})
+        start = {"type": "http.response.start", "status": head.status, "headers": head.headers}
         if isinstance(head.body, bytes):
+            await send(start)
             await send({"type": "http.response.body", "body": head.body})
             return
-        await _stream(head.body, inbox, send)
-        if isinstance(head.body.error, Exception):  # there was nobody any more to be told
-            text = "A WSGI app failed after its client had left"
-            context.app.logger.error(text, exc_info=head.body.error)
+        try:
+            await _stream(head.body, start, inbox, send)
+        finally:
+            if isinstance(head.body.error, Exception):  # there was nobody any more to be told
+                text = "A WSGI app failed after its client had left"
+                context.app.logger.error(text, exc_info=head.body.error)
 
     async def _answer(self, scope: Scope, receive: Receive, context: Any) -> tuple[Head, Inbox]:
         body = Body(receive, 0, _of_any_length(context.app.limits))
@@ -227,9 +230,13 @@ def _has_body(scope: Scope) -> bool:
     )
 
 
-async def _stream(answer: Answer, inbox: Inbox, send: Send) -> None:
-    """Send what the thread puts into *answer*, until it is done or the client leaves."""
+async def _stream(answer: Answer, start: Message, inbox: Inbox, send: Send) -> None:
+    """Send what the thread puts into *answer*, until it is done or the client leaves.
+
+    An app around may refuse *start*: the thread is let go then as well.
+    """
     try:
+        await send(start)
         with Departure(inbox.until_disconnect):
             while piece := await answer.take():
                 try:
