@@ -423,13 +423,39 @@ def test_a_chunked_body_arrives_where_the_server_can_end_it(app, server):
     assert server.ask("/", "POST", body, **changes) == b""
 
 
-@pytest.mark.parametrize("length", ["", "-1", "many", "1e3"])
-def test_a_length_that_is_none_is_no_body(app, server, length):
+def test_a_length_that_was_not_sent_is_no_body(app, server):
     @app.post("/")
     async def view():
         return await request.get_data()
 
-    assert server.ask("/", "POST", b"body", CONTENT_LENGTH=length) == b""
+    assert server.ask("/", "POST", b"body", CONTENT_LENGTH="") == b""
+    assert server.ask("/", "POST", b"body", CONTENT_LENGTH=None) == b""
+
+
+@pytest.mark.parametrize(
+    "length",
+    ["-1", "+3", "0x3", "3,3", "many", "1e3", "\xb2", "\u0663", "9" * 19, "9" * 5000],
+    ids=lambda length: ascii(length)[:12],
+)
+def test_a_length_that_is_none_is_a_400(app, server, length):
+    @app.route("/", methods=["GET", "POST"])
+    async def view():
+        return await request.get_data()
+
+    body = server.ask("/", "POST", b"body", CONTENT_LENGTH=length)
+
+    assert server.status == "400 Bad Request"
+    assert body == b"The Content-Length of a request has to be a number of bytes."
+    assert server.ask("/", "HEAD", CONTENT_LENGTH=length) == b""
+
+
+@pytest.mark.parametrize("length", ["4", "004", "4 ", "\t4"])
+def test_a_length_may_be_written_with_zeros_and_spaces(app, server, length):
+    @app.post("/")
+    async def view():
+        return await request.get_data()
+
+    assert server.ask("/", "POST", b"body, and the next request", CONTENT_LENGTH=length) == b"body"
 
 
 @pytest.mark.parametrize("announced", [100, 1_000_000])

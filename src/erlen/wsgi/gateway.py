@@ -21,7 +21,7 @@ from .bodies import AHEAD
 from .calling import HOP_BY_HOP, StartResponse
 from .environ import Environ
 from .processes import Process, this_process
-from .scopes import body_length, is_websocket, scope_of
+from .scopes import BadLength, body_length, is_websocket, scope_of
 
 __all__ = ["Gateway"]
 
@@ -54,8 +54,12 @@ class Gateway:
         :raises Exception: what the app raised, if nothing in it answered that.
         """
         if is_websocket(environ):
-            return _refuse_websocket(start_response)
-        return Exchange(self.app, this_process(), environ, start_response).run()
+            return _refuse(environ, start_response, "426 Upgrade Required", _NO_WEBSOCKETS)
+        try:
+            exchange = Exchange(self.app, this_process(), environ, start_response)
+        except BadLength as error:  # RFC 9112, 6.3; a server of ASGI refuses it itself
+            return _refuse(environ, start_response, "400 Bad Request", str(error))
+        return exchange.run()
 
     def close(self) -> None:
         """Shut the app down now, and not when the process ends; waits for it.
@@ -390,11 +394,16 @@ class Body(Iterator[bytes]):
         self._exchange.close()
 
 
-def _refuse_websocket(start_response: StartResponse) -> list[bytes]:
-    text = b"Websockets need an ASGI server, and this app is served by WSGI."
-    headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))]
-    start_response("426 Upgrade Required", headers)
-    return [text]
+_NO_WEBSOCKETS = "Websockets need an ASGI server, and this app is served by WSGI."
+
+
+def _refuse(
+    environ: Environ, start_response: StartResponse, status: str, reason: str
+) -> list[bytes]:
+    """Answer without the app."""
+    text = reason.encode()
+    start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [text]
 
 
 def _has_loop() -> bool:

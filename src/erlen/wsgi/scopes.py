@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, cast
 from urllib.parse import quote_from_bytes, urlsplit
 
+from ..announced import announced
 from ..typing import Scope
 from .environ import Environ
 
-__all__ = ["body_length", "is_websocket", "scope_of"]
+__all__ = ["BadLength", "body_length", "is_websocket", "scope_of"]
 
 
 def scope_of(environ: Environ) -> Scope:
@@ -38,11 +39,21 @@ def scope_of(environ: Environ) -> Scope:
     }
 
 
+class BadLength(ValueError):
+    """What a client says of the length of its body is none."""
+
+
 def body_length(environ: Environ) -> int | None:
-    """Return how many bytes of body there are; ``None`` if they go on to their end."""
-    length = environ.get("CONTENT_LENGTH") or ""
-    if length.isascii() and length.isdigit():
-        return int(length)
+    """Return how many bytes of body there are; ``None`` if they go on to their end.
+
+    :raises BadLength: if nobody knows, because what was sent is no number of bytes.
+    """
+    sent = (environ.get("CONTENT_LENGTH") or "").strip(" \t")
+    if sent:
+        length = announced([(b"content-length", _as_bytes(sent))])[2]
+        if length is None:
+            raise BadLength("The Content-Length of a request has to be a number of bytes.")
+        return length
     chunked = "HTTP_TRANSFER_ENCODING" in environ
     return None if chunked and environ.get("wsgi.input_terminated") else 0
 
