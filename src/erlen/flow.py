@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from starlette.requests import ClientDisconnect as StarletteClientDisconnect
 
@@ -21,7 +23,7 @@ from .pool import WorkerPool
 from .proxies import current
 from .registry import Inline
 from .requests import Request
-from .responses import Response
+from .responses import BODILESS, Response
 from .results import Foreign, Results, WrongResult
 from .sending import send_stream
 from .signals import (
@@ -37,7 +39,7 @@ from .signals import (
     websocket_started,
     websocket_tearing_down,
 )
-from .typing import ASGIApp, Hook, Message
+from .typing import Hook, Message
 
 __all__ = ["Flow", "FlowApp"]
 
@@ -220,6 +222,8 @@ class Flow:
     ) -> Response:
         """Take what *hook* put in the place of *response*, and may have made from it."""
         taken = self._checked(context, changed, hook)
+        if isinstance(taken, Foreign):
+            taken.put_by = place_of(hook)
         if taken is not response and taken.stream is None:
             await self.discard(context, response)
         return taken
@@ -318,7 +322,7 @@ class Flow:
         """Send *response*; a stream is watched for a client that leaves."""
         scope = context.scope
         if isinstance(response, Foreign):
-            return self.send_foreign(context, response.app)
+            return self.send_foreign(context, response)
         if response.stream is not None and response.streams_to(scope):
             if type(response).__call__ is Response.__call__:
                 return send_stream(context, response, scope, context.send)
@@ -339,51 +343,44 @@ class Flow:
         finally:
             context.stage = None
 
-    async def send_foreign(self, context: Context[Any], app: ASGIApp) -> None:
+    async def send_foreign(self, context: Context[Any], foreign: Foreign) -> None:
         """Let somebody else's ASGI app answer.
 
         The after hooks and the session get a response with its status and headers at the
         moment when it sends them; an error before that is an ordinary error.
         """
-        scope, send = context.scope, context.send
-        begun = False
-
-        async def send_finished(message: Message) -> None:
-            nonlocal begun
-            if message["type"] == "http.response.start" and not begun:
-                head = context.app.make_response("")
-                head.status_code = message["status"]
-                head.raw_headers[:] = message.get("headers", ())
-                # WHY: another app of ours may be answering, in a context of its own.
-                theirs = current.get()
-                current.set(context)
-                context.stage = None
-                try:
-                    head = await self.finish(context, head)
-                finally:
-                    context.stage = "body"
-                    current.set(theirs)
-                status = head.status_code
-                message = {**message, "status": status, "headers": head.raw_headers}
-                scope["erlen.sent"] = message["type"]
-                begun = True
-            await send(message)
-
+        passage = _Passage(self, context, foreign)
         receive = context.receive
         if isinstance(context.connection, Request):
             receive = context.connection.replay
         context.stage = "body"
         try:
-            await app(scope, receive, send_finished)
+            await foreign.app(context.scope, receive, passage.send)
+        except CancelledError:
+            if not passage.was_closed:
+                raise
         except Exception as error:
             context.stage = None
-            if begun:
-                if isinstance(error, StarletteClientDisconnect):
-                    return
+            if passage.later is not None:
+                context.app.log_problem("An app failed whose response is not sent", error)
+            elif not passage.begun:
+                await self.send(context, await self.rescue(context, error))
+            elif not isinstance(error, StarletteClientDisconnect):
                 raise
-            await self.send(context, await self.rescue(context, error))
         finally:
             context.stage = None
+            await passage.end()
+        if passage.later is not None:
+            await self._send_later(context, passage.later)
+
+    async def _send_later(self, context: Context[Any], response: Response) -> None:
+        """Send the stream that a hook has put in the place of another app's response."""
+        try:
+            if not response.head_first:
+                await self.bind.prime(response)
+        except Exception as error:
+            response = await self.fail(context, error)
+        await self.send(context, response)
 
     async def end(self, context: Context[Any], error: BaseException | None) -> None:
         """Tear *context* down, or note only that it is, if no step has to run for that."""
@@ -458,6 +455,115 @@ class Flow:
             yield partial(self.bind.announce, appcontext_tearing_down, app, exc=error)
         if connected and appcontext_popped.receivers:
             yield partial(self.bind.announce, appcontext_popped, app)
+
+
+class _Passage:
+    """The messages of somebody else's app on their way to the client, past the after hooks.
+
+    A hook may put another response in the place of theirs. It is sent at once, and the app
+    goes on as if its client had left: it may have things to do when it has answered.
+    """
+
+    __slots__ = ("begun", "closed", "context", "dropped", "flow", "foreign", "head", "later")
+
+    def __init__(self, flow: Flow, context: Context[Any], foreign: Foreign) -> None:
+        self.flow = flow
+        self.context = context
+        self.foreign = foreign
+        self.head: Response | None = None
+        self.begun = False
+        """Whether something was sent to the client."""
+        self.dropped: int | None = None
+        """How many messages nobody got, if the body of the app is not sent."""
+        self.closed = False
+        """Whether the app was ended."""
+        self.later: Response | None = None
+        """What is sent when the app has ended."""
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the app; the first head with what the hooks make of it."""
+        if self.dropped is not None:
+            await self._drop()
+        elif self.begun or message["type"] != "http.response.start":
+            await self.context.send(message)
+        else:
+            await self._begin(message)
+
+    async def _begin(self, message: Message) -> None:
+        context = self.context
+        head = self._head_of(message)
+        # WHY: another app of ours may be answering, in a context of its own.
+        theirs = current.get()
+        current.set(context)
+        context.stage = None
+        try:
+            response = await self.flow.finish(context, head)
+            if not self._passes(response, message):
+                await self._replace(response)
+                return
+        finally:
+            context.stage = "body"
+            current.set(theirs)
+        self.head, self.begun = response, True
+        context.scope["erlen.sent"] = message["type"]
+        status = response.status_code
+        await context.send({**message, "status": status, "headers": response.raw_headers})
+
+    def _head_of(self, message: Message) -> Response:
+        head: Response = self.context.app.make_response("")
+        head.status_code = message["status"]
+        head.raw_headers[:] = [(name.lower(), value) for name, value in message.get("headers", ())]
+        head.stream = self.foreign.stream
+        head.direct_passthrough = True
+        return head
+
+    def _passes(self, response: Response, message: Message) -> bool:
+        """Whether the body of the app follows the head that the hooks have made."""
+        if response.stream is not self.foreign.stream:
+            return False
+        return response.status_code == message["status"] or response.status_code not in BODILESS
+
+    async def _replace(self, response: Response) -> None:
+        """Send another response; a stream has to wait until the task that sends it is free."""
+        if isinstance(response, Foreign):
+            raise TypeError(
+                f"The after_request function {response.put_by} returned {response.app!r} in the"
+                " place of what another ASGI callable answers. Return a text, a dict, or a"
+                " response of Erlen's."
+            )
+        self.dropped = 0
+        if response.stream is not None and response.streams_to(self.context.scope):
+            self.later = response
+            self._close()
+        self.begun = True
+        await self.flow.send(self.context, response)
+
+    async def _drop(self) -> None:
+        self.dropped = cast(int, self.dropped) + 1
+        if self.dropped > _DROPPED:
+            self._close()
+        # Not to wait at all would keep the loop busy.
+        await asyncio.sleep(0)
+
+    def _close(self) -> NoReturn:
+        """End the app where it sends, with what ends a stream whose client has left."""
+        self.closed = True
+        raise CancelledError("Another response is sent in the place of this one.")
+
+    @property
+    def was_closed(self) -> bool:
+        """Whether a cancel that comes out of the app is only ours."""
+        task = self.context.task
+        return self.closed and (task is None or not task.cancelling())
+
+    async def end(self) -> None:
+        """Run what the hooks want to be called when the response is over."""
+        if self.head is not None and self.head.callbacks is not None:
+            await self.head.aclose()
+
+
+_DROPPED = 16
+"""Messages that an app may send in vain before it is ended, which could go on for ever."""
 
 
 async def _until_left(context: Context[Any], response: Response) -> Message:

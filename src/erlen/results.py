@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from http import HTTPStatus
 from inspect import isawaitable, iscoroutine, isroutine, signature
 from types import AsyncGeneratorType, GeneratorType
@@ -19,7 +19,7 @@ from .json import JSONProvider
 from .responses import SHORT, SHORT_LENGTHS, RawHeaders, Response, content_length
 from .typing import ASGIApp
 
-__all__ = ["HTML", "Foreign", "Plain", "Results", "WrongResult"]
+__all__ = ["HTML", "Foreign", "ForeignBody", "Plain", "Results", "WrongResult"]
 
 HTML = (b"content-type", b"text/html; charset=utf-8")
 # These keep their whole body in .body and send it as our own Response does.
@@ -46,13 +46,30 @@ class Foreign(Response):
     the head when it comes.
     """
 
-    stream = ()
     head_first = True
+    put_by: str = ""
+    """The after hook that returned it, if one did."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__()
         self.app = app
-        self.stream = ()
+        self.stream = ForeignBody()
+
+
+class ForeignBody(AsyncIterable[bytes]):
+    """The body that an ASGI callable sends itself, as a stream that nobody else can read."""
+
+    __slots__ = ()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        raise RuntimeError(
+            "The body of a mounted app or an ASGI callable cannot be read: it goes from there to"
+            " the client. Put another one in its place, or change it with middleware around that"
+            " app."
+        )
+
+    def __repr__(self) -> str:
+        return "<the body that another app sends>"
 
 
 class Results:

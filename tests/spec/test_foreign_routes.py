@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import itertools
 
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.responses import Response as StarletteResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from erlen import (
     Erlen,
+    Response,
     WebSocketDisconnect,
     current_app,
     g,
+    make_response,
     request,
     session,
     url_for,
     websocket,
 )
 from erlen.sessions import SecureCookieSession, SessionInterface
+from erlen.signals import request_finished
 from erlen.testing import WebSocketRejected
 
 
@@ -472,3 +480,404 @@ async def test_a_session_that_has_to_be_fetched_is_there_for_foreign_routes():
         assert await ws.receive() == "afar"
     response = await client.get("/show")
     assert (response.text, response.headers["x-saved"]) == ("afar", "afar")
+
+
+# -- what after hooks see of a foreign response --------------------------------------------
+
+
+class Answering:
+    """A foreign app of each kind that says "theirs", and notes what it did to the end."""
+
+    def __init__(self, pieces=(b"theirs",), headers=(("x-theirs", "yes"),)):
+        self.pieces = pieces
+        self.headers = dict(headers)
+        self.done = []
+
+    async def starlette(self, request):
+        background = BackgroundTask(self.done.append, "background")
+        return StarletteResponse(b"".join(self.pieces), 200, self.headers, background=background)
+
+    async def streamed(self, request):
+        async def pieces():
+            try:
+                for piece in self.pieces:
+                    yield piece
+                    await asyncio.sleep(0)
+            finally:
+                self.done.append("closed")
+
+        return StreamingResponse(pieces(), headers=self.headers)
+
+    def wsgi(self, environ, start_response):
+        start_response("200 OK", [*self.headers.items()])
+        try:
+            yield from self.pieces
+        finally:
+            self.done.append("closed")
+
+    async def bare(self, scope, receive, send):
+        headers = [(name.title().encode(), value.encode()) for name, value in self.headers.items()]
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            for piece in self.pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body"})
+        finally:
+            self.done.append("closed")
+
+    def within(self, kind):
+        """An app with this one at /inner/."""
+        app = Erlen("around", static_folder=None)
+        app.secret_key = "k" * 32
+        app.config.update(SYNC_WORKERS=1, SYNC_QUEUE=5)
+        app.get("/def", endpoint="def")(lambda: "fine")
+        if kind == "wsgi":
+            app.mount_wsgi("/inner", self.wsgi)
+        elif kind == "bare":
+            app.mount("/inner", self.bare)
+        elif kind == "returned":
+            app.get("/inner/")(lambda: self.bare)
+        elif kind == "erlen":
+            inner = Erlen("inner", static_folder=None)
+            inner.get("/")(lambda: self.bare)
+            app.mount("/inner", inner)
+        elif kind == "middleware":
+            inner = Starlette(routes=[Route("/", self.starlette)])
+            inner.add_middleware(BaseHTTPMiddleware, dispatch=_pass_on)
+            app.mount("/inner", inner)
+        else:
+            view = self.starlette if kind == "starlette" else self.streamed
+            app.mount("/inner", Starlette(routes=[Route("/", view)]))
+        return app
+
+
+async def _pass_on(request, call_next):
+    return await call_next(request)
+
+
+KINDS = ["starlette", "streamed", "middleware", "wsgi", "bare", "returned", "erlen"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_hooks_see_a_foreign_response_as_a_stream(kind):
+    app = Answering().within(kind)
+    seen = []
+
+    @app.after_request
+    async def look(response):
+        seen.append((response.status, response.headers["X-Theirs"]))
+        seen.append((response.is_streamed, response.is_sequence, response.direct_passthrough))
+        for ask in (response.get_data, response.add_etag, lambda: response.data):
+            with pytest.raises(RuntimeError, match="is a stream and not in memory"):
+                ask()
+        response.headers["X-Ours"] = "yes"
+        response.set_cookie("ours", "1")
+        response.status_code = 202
+        return response
+
+    response = await app.test_client().get("/inner/")
+
+    assert seen == [("200 OK", "yes"), (True, False, True)]
+    assert (response.status_code, response.text) == (202, "theirs")
+    assert (response.headers["x-theirs"], response.headers["x-ours"]) == ("yes", "yes")
+    assert response.headers["set-cookie"].startswith("ours=1")
+
+
+def returned(response):
+    return make_response("other", 202)
+
+
+def tupled(response):
+    return "other", 202
+
+
+def with_data(response):
+    response.status_code = 202
+    response.data = "other"
+    return response
+
+
+def with_set_data(response):
+    response.status_code = 202
+    response.set_data("other")
+    return response
+
+
+def with_response(response):
+    response.status_code = 202
+    response.response = ["oth", "er"]
+    return response
+
+
+def with_a_generator(response):
+    response.status_code = 202
+    response.response = (piece for piece in ("oth", "er"))
+    return response
+
+
+def streaming(response):
+    async def pieces():
+        yield "oth"
+        await asyncio.sleep(0)
+        yield "er"
+
+    return Response(pieces(), 202)
+
+
+WAYS = [
+    *(returned, tupled, with_data, with_set_data, with_response, with_a_generator, streaming),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+async def test_what_a_hook_puts_in_the_place_of_a_foreign_response_is_sent(kind, way):
+    answering = Answering()
+    app = answering.within(kind)
+    seen = []
+
+    @app.after_request  # the last that was registered is the first to run
+    async def second(response):
+        seen.append(response.status_code)
+        response.headers["X-Second"] = "yes"
+        session["seen"] = True
+        return response
+
+    app.after_request(way)
+
+    def finished(sender, response):
+        seen.append(response.headers["X-Second"])
+
+    with request_finished.connected_to(finished, app):
+        async with asyncio.timeout(10):
+            response = await app.test_client().get("/inner/")
+            assert (await app.test_client().get("/def")).status_code == 202
+
+    assert (response.status_code, response.text) == (202, "other")
+    assert response.headers["x-second"] == "yes"
+    assert response.headers["set-cookie"].startswith("session=")
+    assert seen == [202, "yes"] * 2
+    if kind in ("wsgi", "bare", "returned", "erlen"):
+        assert answering.done == ["closed"]
+
+
+@pytest.mark.parametrize("way", [returned, streaming], ids=lambda way: way.__name__)
+@pytest.mark.parametrize("kind", ["starlette", "wsgi", "bare"])
+def test_the_sync_client_gets_what_a_hook_puts_in_the_place_of_a_foreign_response(kind, way):
+    app = Answering([b"theirs"] * 3).within(kind)
+    app.after_request(way)
+
+    with app.test_client() as client:
+        response = client.get("/inner/")
+
+    assert (response.status_code, response.text) == (202, "other")
+
+
+async def test_a_foreign_app_goes_on_after_a_whole_answer_that_is_not_sent():
+    answering = Answering()
+    app = answering.within("starlette")
+    app.after_request(returned)
+
+    assert (await app.test_client().get("/inner/")).text == "other"
+    assert answering.done == ["background"]
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "bare", "returned", "erlen"])
+@pytest.mark.parametrize("way", [returned, streaming], ids=lambda way: way.__name__)
+async def test_an_endless_foreign_response_that_is_not_sent_ends(kind, way):
+    answering = Answering(itertools.repeat(b"theirs"))
+    app = answering.within(kind)
+    app.after_request(way)
+
+    async with asyncio.timeout(10):
+        for _ in range(3):
+            assert (await app.test_client().get("/inner/")).text == "other"
+
+    assert answering.done == ["closed"] * 3
+
+
+@pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
+async def test_an_endless_stream_of_starlettes_that_is_not_sent_ends(spec_version):
+    app = Answering(itertools.repeat(b"theirs")).within("streamed")
+    app.after_request(returned)
+    scope = scope_of("/inner/")
+    scope["asgi"]["spec_version"] = spec_version
+
+    start, *rest = await exchange(app, scope)
+
+    assert start["status"] == 202
+    assert rest == [{"type": "http.response.body", "body": b"other"}]
+
+
+async def test_a_cancel_while_a_foreign_app_answers_in_vain_is_still_one():
+    begun = asyncio.Event()
+
+    async def stubborn(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        begun.set()
+        await asyncio.Event().wait()
+
+    app = app_around(stubborn)
+    app.after_request(returned)
+    serving = asyncio.create_task(exchange(app, scope_of("/inner/")))
+    async with asyncio.timeout(10):
+        await begun.wait()
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+
+async def exchange(app, scope):
+    """The messages of *app*, in their order."""
+    sent, received, complete = [], [], asyncio.Event()
+
+    async def receive():
+        if received:
+            await complete.wait()
+            return {"type": "http.disconnect"}
+        received.append(True)
+        return {"type": "http.request"}
+
+    async def send(message):
+        sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            complete.set()
+
+    async with asyncio.timeout(10):
+        await app(scope, receive, send)
+    return sent
+
+
+def scope_of(path, method="GET", **headers):
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [
+            (b"host", b"localhost"),
+            *((name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()),
+        ],
+        "client": None,
+        "server": None,
+    }
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_foreign_response_is_not_sent_to_who_has_it_by_its_own_etag(kind, method):
+    app = Answering(headers=[("etag", '"theirs"'), ("content-type", "text/plain")]).within(kind)
+
+    @app.after_request
+    async def conditional(response):
+        return response.make_conditional(request)
+
+    fresh = await exchange(app, scope_of("/inner/", if_none_match='"other"'))
+    known = await exchange(app, scope_of("/inner/", method, if_none_match='"theirs"'))
+
+    assert fresh[0]["status"] == 200
+    assert b"".join(message.get("body", b"") for message in fresh[1:]) == b"theirs"
+    assert known[0]["status"] == 304
+    names = {name for name, _ in known[0]["headers"]}
+    assert b"etag" in names
+    assert not names & {b"content-length", b"content-type"}
+    assert known[1:] == [{"type": "http.response.body", "body": b""}]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_hook_may_take_the_body_away_from_a_foreign_response_by_its_status(kind):
+    app = Answering(headers=[("content-length", "6")]).within(kind)
+
+    @app.after_request
+    async def empty(response):
+        response.status_code = 204
+        return response
+
+    start, *rest = await exchange(app, scope_of("/inner/"))
+
+    assert (start["status"], start["headers"]) == (204, [])
+    assert rest == [{"type": "http.response.body", "body": b""}]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_body_of_a_foreign_response_may_follow_another_head(kind):
+    app = Answering().within(kind)
+    app.after_request(lambda response: Response(response.response, 203, {"x-new": "yes"}))
+
+    response = await app.test_client().get("/inner/")
+
+    assert (response.status_code, response.text) == (203, "theirs")
+    assert response.headers["x-new"] == "yes"
+    assert "x-theirs" not in response.headers
+
+
+async def test_a_hook_that_wraps_the_body_of_a_foreign_response_is_told_that_it_cannot():
+    app = Answering().within("bare")
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+
+    @app.after_request
+    async def wrap(response):
+        async def upper():
+            async for piece in theirs:
+                yield piece.upper()
+
+        if response.status_code == 200:
+            theirs, response.response = response.response, upper()
+        return response
+
+    with pytest.raises(RuntimeError, match="mounted app or an ASGI callable cannot be read"):
+        await app.test_client().get("/inner/")
+
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+
+    assert (await app.test_client().get("/inner/")).status_code == 500
+
+
+async def test_a_hook_cannot_put_one_foreign_response_in_the_place_of_another():
+    app = Answering().within("bare")
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    errors = []
+    app.errorhandler(TypeError)(lambda error: (errors.append(str(error)) or "told", 500))
+
+    @app.after_request
+    async def file_instead(response):
+        return StreamingResponse(["x"]) if response.status_code == 200 else response
+
+    response = await app.test_client().get("/inner/")
+
+    assert (response.status_code, response.text) == (500, "told")
+    assert "file_instead' (test_foreign_routes.py:" in errors[0]
+    assert "Return a text, a dict, or a response of Erlen's" in errors[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_foreign_response_that_is_over_calls_what_a_hook_left_there(kind):
+    app = Answering().within(kind)
+    called = []
+
+    @app.after_request
+    async def leave(response):
+        response.call_on_close(lambda: called.append(request.path))
+        return response
+
+    assert (await app.test_client().get("/inner/")).text == "theirs"
+    assert called == ["/inner/"]
+
+
+async def test_an_error_of_a_foreign_app_that_answers_in_vain_costs_nobody_a_response(caplog):
+    async def failing(scope, receive, send):
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        finally:
+            raise LookupError("while it tidied up")
+
+    app = app_around(failing)
+    app.after_request(streaming)
+
+    assert (await app.test_client().get("/inner/")).text == "other"
+    assert "An app failed whose response is not sent" in caplog.text

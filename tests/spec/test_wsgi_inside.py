@@ -731,7 +731,7 @@ def refusing(request):
     """An app around an endless one, whose responses fail before they begin."""
     endless = Endless()
     app = around(endless)
-    app.config.update(PROPAGATE_EXCEPTIONS=False, SYNC_WORKERS=2, SYNC_QUEUE=0)
+    app.config.update(PROPAGATE_EXCEPTIONS=False, SYNC_WORKERS=2, SYNC_QUEUE=5)
     app.errorhandler(500)(lambda error: ("failed", 500))
     app.get("/def")(lambda: "fine")
     app.endless = endless
