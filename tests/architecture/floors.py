@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("requests", "websockets", "files", "results", "sessions", "routes"),
     ("context", "registrar", "routing", "signatures"),
     ("binding", "blueprints", "templating", "urls", "static", "inflight"),
-    ("errorhandlers",),
+    ("errorhandlers", "foreign"),
     ("flow", "lifespan"),
     ("deadlines",),
     ("threads",),
