@@ -30,7 +30,7 @@ from .entry import Others, entrance, guard, serve, unguarded
 from .errors import SetupAssertionError, SetupValueError
 from .exceptions import Aborter, BadHost, HTTPException, InternalServerError
 from .forwarding import Hops
-from .hosts import HOST_NAMES, host_is_trusted, host_is_valid
+from .hosts import HOST_NAMES, host_is_trusted, host_is_valid, host_of
 from .inflight import InFlight
 from .json import DefaultJSONProvider, JSONProvider
 from .lifespan import Serving, Tasks, serving
@@ -729,8 +729,8 @@ class App(Registrar, Starlette):
         trusted = self.config["TRUSTED_HOSTS"]
         if not trusted:
             return None
-        name = server[0] if server else ""
-        if name and host_is_trusted(f"[{name}]" if ":" in name else name, trusted):
+        host = host_of(server)
+        if host and host_is_trusted(host, trusted):
             return None
         return BadHost("The request has no Host header.")
 

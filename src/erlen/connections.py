@@ -28,6 +28,7 @@ from .headers import (
     parse_date,
 )
 from .headers.cookies import COOKIE_NAMES
+from .hosts import host_of
 from .json import DefaultJSONProvider, JSONProvider
 from .proxies import current
 from .registry import Rule
@@ -222,10 +223,7 @@ class Connection:
         """The host that the client asked for, with the port unless it is the usual one."""
         host = self.headers.get("host")
         if host is None:
-            server = self.server
-            if server is None:
-                return ""
-            host = server[0] if server[1] is None else f"{server[0]}:{server[1]}"
+            host = host_of(self.server)
         usual = ":443" if self.is_secure else ":80"
         return host.removesuffix(usual)
 

@@ -9,7 +9,14 @@ from urllib.parse import urlsplit
 
 from .patterns import pattern
 
-__all__ = ["HOST_NAMES", "host_is_trusted", "host_is_valid", "same_origin", "split_port"]
+__all__ = [
+    "HOST_NAMES",
+    "host_is_trusted",
+    "host_is_valid",
+    "host_of",
+    "same_origin",
+    "split_port",
+]
 
 HOST_NAMES = frozenset(map(bytes, product(*zip(b"host", b"HOST", strict=True))))
 """The name of the Host header in any case: a server may hand on names as they were sent."""
@@ -35,6 +42,19 @@ def split_port(host: str) -> tuple[str, int | None]:
     if colon and port.isascii() and port.isdigit() and not name.endswith(":"):
         return name.lower(), int(port)
     return host.lower(), None
+
+
+def host_of(server: tuple[str, int | None] | None) -> str:
+    """Return what a Host header would say of where a *server* listens (``server`` in ASGI).
+
+    That of a socket file is its path, and ``""`` if nothing is known of it.
+    """
+    if server is None:
+        return ""
+    name, port = server
+    if ":" in name and not name.startswith("/"):
+        name = f"[{name}]"  # an IPv6 address
+    return name if port is None else f"{name}:{port}"
 
 
 def host_is_trusted(host: str, trusted: Iterable[str]) -> bool:

@@ -174,10 +174,10 @@ async def test_an_attribute_says_what_was_sent(colour, attribute, sent, value):
 async def test_without_a_host_header_the_server_says_its_own_name():
     hosts = {
         await look("def", attrgetter("host"), scope_base={"headers": [], "server": server})
-        for server in [("example.test", 80), ("example.test", 5000), ("/run/app", None), None]
+        for server in [("example.test", 80), ("::1", 5000), ("/run/app", None), None]
     }
 
-    assert hosts == {"example.test", "example.test:5000", "/run/app", ""}
+    assert hosts == {"example.test", "[::1]:5000", "/run/app", ""}
 
 
 # -- parameters ----------------------------------------------------------------------------

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from erlen.hosts import host_is_trusted, host_is_valid, same_origin, split_port
+from erlen.hosts import host_is_trusted, host_is_valid, host_of, same_origin, split_port
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,16 @@ def test_origins_can_be_allowed():
 def test_in_debug_mode_pages_of_this_machine_may(origin):
     assert same_origin(origin, scheme="ws", host="a.com", debug=True)
     assert not same_origin(origin, scheme="ws", host="a.com")
+
+
+@pytest.mark.parametrize(
+    ("server", "host"),
+    [
+        (("example.test", 80), "example.test:80"),
+        (("::1", 8000), "[::1]:8000"),
+        (("/run/app:1.sock", None), "/run/app:1.sock"),
+        (None, ""),
+    ],
+)
+def test_a_server_is_named_as_a_host_header_would(server, host):
+    assert host_of(server) == host
