@@ -35,7 +35,7 @@ from .logs import printable
 from .matching import SOCKET, Key
 from .pipeline import Pipeline, Pipelines, Straight
 from .proxies import current
-from .responses import BODILESS, SHORT, SHORT_LENGTHS, content_length
+from .responses import BODILY, SHORT, SHORT_LENGTHS, content_length
 from .results import HTML, Foreign
 from .sending import tells_departure
 from .signals import heard, somebody_listens
@@ -193,7 +193,7 @@ async def serve(
                             or response.stream is not None
                             or response.background is not None
                             or response.callbacks is not None
-                            or (status != 200 and status in BODILESS)
+                            or (status != 200 and status not in BODILY)
                         ):
                             rest = pipeline.finished(context, response)
                 except BaseException as error:

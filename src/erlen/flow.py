@@ -22,7 +22,7 @@ from .foreign import Passage
 from .pool import WorkerPool
 from .registry import Inline
 from .requests import Request
-from .responses import Response
+from .responses import STATUSES, Response, wrong_status
 from .results import Foreign, Results, WrongResult
 from .sending import send_stream
 from .signals import (
@@ -318,10 +318,15 @@ class Flow:
     # -- the end ---------------------------------------------------------------------------
 
     def send(self, context: Context[Any], response: Response) -> Awaitable[None]:
-        """Send *response*; a stream is watched for a client that leaves."""
+        """Send *response*; a stream is watched for a client that leaves.
+
+        :raises ValueError: if its ``status_code`` was set to what no server sends.
+        """
         scope = context.scope
         if isinstance(response, Foreign):
             return self.send_foreign(context, response)
+        if response.status_code not in STATUSES:
+            raise wrong_status(response.status_code)
         if response.stream is not None and response.streams_to(scope):
             if type(response).__call__ is Response.__call__:
                 return send_stream(context, response, scope, context.send)

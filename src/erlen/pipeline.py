@@ -15,7 +15,7 @@ from .errors import SetupError
 from .exceptions import HTTPException
 from .flow import Flow, FlowApp
 from .registry import Inline, Rule, blueprint_of
-from .responses import BODILESS, Response
+from .responses import BODILY, Response
 from .results import Foreign, Plain, Results
 from .sending import encode, send_stream, tells_departure
 from .signals import appcontext_pushed
@@ -303,7 +303,7 @@ def _rest(flow: Flow, kind: type[Response]) -> Callable[..., Coroutine[Any, Any,
                 or response.stream is not None
                 or response.background is not None
                 or response.callbacks is not None
-                or (status != 200 and status in BODILESS)
+                or (status != 200 and status not in BODILY)
             ):
                 return await flow.send(context, response)
             scope["erlen.sent"] = start = "http.response.start"

@@ -48,14 +48,17 @@ from .typing import Message, Receive, Scope, Send
 
 __all__ = [
     "BODILESS",
+    "BODILY",
     "SHORT",
     "SHORT_LENGTHS",
+    "STATUSES",
     "Body",
     "HeaderItems",
     "RawHeaders",
     "Response",
     "content_length",
     "redirect",
+    "wrong_status",
 ]
 
 Body: TypeAlias = (
@@ -71,6 +74,9 @@ _COOKIE_SIZE = 4093
 
 # RFC 9110, 6.4.1: these have no content, whatever the view returned.
 BODILESS = frozenset({*range(100, 200), 204, 304})
+# RFC 9110, 15. No server sends another one.
+STATUSES = frozenset(range(100, 600))
+BODILY = STATUSES - BODILESS
 # RFC 9110, 15.4.5: a 304 repeats what a cache needs and nothing about the missing body.
 _ENTITY = frozenset({b"content-length", b"content-type", b"content-encoding", b"content-range"})
 
@@ -109,6 +115,11 @@ def _with_charset(mimetype: str) -> tuple[bytes, bytes]:
     value = f"{mimetype}; charset=utf-8" if textual and "charset=" not in mimetype else mimetype
     checked = Headers([("content-type", value)])
     return checked.raw[0]
+
+
+def wrong_status(status: Any) -> ValueError:
+    """Return the error for a *status* that cannot be sent."""
+    return ValueError(f"A status is a number from 100 to 599, not {status!r}.")
 
 
 def _cache_control(
@@ -455,9 +466,8 @@ class Response(StarletteResponse):
             if not (digits.isascii() and digits.isdigit()):
                 raise ValueError(f"A status begins with its code, as in '404 Not Found': {value!r}")
             code = int(digits)
-        if not 100 <= code <= 599:
-            # RFC 9110, 15. No server sends another one.
-            raise ValueError(f"A status is a number from 100 to 599, not {code}.")
+        if code not in STATUSES:
+            raise wrong_status(code)
         self.status_code, self._reason = code, reason or None
 
     @property

@@ -308,12 +308,6 @@ def raise_odd():
     raise Odd()
 
 
-def with_its_attribute():
-    response = make_response("x")
-    response.status_code = 600
-    return response
-
-
 @pytest.mark.parametrize(
     "view",
     [
@@ -331,9 +325,45 @@ async def test_a_status_that_no_server_sends_is_an_error_at_the_line_that_sets_i
     assert "A status is a number from 100 to 599, not" in caplog.text
 
 
-async def test_the_client_refuses_a_status_that_no_server_sends():
-    with pytest.raises(RuntimeError, match="sent the status 600, which no server sends"):
-        await get(with_its_attribute)
+def with_status_set(app, status):
+    @app.after_request
+    async def set_status(response):
+        response.status_code = status
+        return response
+
+
+def with_def_views(app, status):
+    @app.after_request
+    def set_status(response):
+        response.status_code = status
+        return response
+
+
+def without_hooks(app, status):
+    pass
+
+
+@pytest.mark.parametrize("status", [600, 99, "404", None])
+@pytest.mark.parametrize("kind", ["text", "stream"])
+@pytest.mark.parametrize("prepare", [without_hooks, with_status_set, with_def_views])
+async def test_a_status_that_no_server_sends_is_an_error_wherever_it_was_set(
+    prepare, kind, status, caplog
+):
+    app = Erlen("statuses")
+    prepare(app, status)
+
+    def result():
+        body = "x" if kind == "text" else iter(["x"])
+        if prepare is not without_hooks:
+            return body
+        response = make_response(body)
+        response.status_code = status
+        return response
+
+    response = await get(result, app=app)
+
+    assert response.status_code == 500
+    assert f"A status is a number from 100 to 599, not {status!r}." in caplog.text
 
 
 async def test_a_client_that_prefers_json_gets_a_problem_document():
