@@ -9,6 +9,8 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from bench.processes import processor_seconds
 
@@ -23,6 +25,20 @@ HANDSHAKE = (
 )
 GET = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 WARM_UP = 0.3
+TURN = 0.1
+"""Seconds for which one server is asked before the next one is."""
+PATIENCE = 10
+"""Seconds that a server may take for an answer."""
+
+
+class Asked(NamedTuple):
+    """A server and what it is asked on each of its connections."""
+
+    process: int
+    links: list[socket.socket]
+    question: bytes
+    size: int
+    """Bytes of an answer."""
 
 
 def upgraded(port: int) -> socket.socket:
@@ -51,13 +67,13 @@ def rate(count: int, seconds: float) -> float:
     return count / seconds if seconds else 0.0
 
 
-def echoing(port: int, connections: int) -> tuple[list[socket.socket], int]:
-    """Open websockets; return them and how many bytes each echo has."""
-    return [upgraded(port) for _ in range(connections)], len(ECHO)
+def echoing(process: int, port: int, connections: int) -> Asked:
+    """Open websockets to a server that echoes."""
+    return Asked(process, [upgraded(port) for _ in range(connections)], FRAME, len(ECHO))
 
 
-def asking(port: int, connections: int, request: bytes) -> tuple[list[socket.socket], int]:
-    """Open connections and ask on each; return them and how many bytes an answer has.
+def asking(process: int, port: int, connections: int, question: bytes) -> Asked:
+    """Open connections and ask on each.
 
     :raises SystemExit: if one answers with something else than a 200.
     """
@@ -66,13 +82,13 @@ def asking(port: int, connections: int, request: bytes) -> tuple[list[socket.soc
     for _ in range(connections):
         links.append(link := socket.create_connection(("127.0.0.1", port), timeout=10))
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        link.sendall(request)
+        link.sendall(question)
         answer = whole(link)
         if not answer.startswith(b"HTTP/1.1 200"):
             link.close()
             raise SystemExit(f"not an answer: {answer[:200]!r}")
         size = len(answer)
-    return links, size
+    return Asked(process, links, question, size)
 
 
 def whole(link: socket.socket) -> bytes:
@@ -90,40 +106,61 @@ def whole(link: socket.socket) -> bytes:
     return answer
 
 
-def busily(
-    process: int, links: list[socket.socket], question: bytes, size: int, seconds: float
-) -> float:
-    """Return how many answers of *size* bytes come on all *links* at once, while the server works.
+def in_turns(asked: Sequence[Asked], seconds: float) -> list[float]:
+    """Return how many answers each gives for each second that it has a processor.
 
-    For each second that it had a processor; *process* is its number. This never sleeps: the
-    server would have to wake it, the more often the slower it is, and that would count as its
-    work.
-
-    :raises SystemExit: if an answer has more bytes, or the server closes a connection.
+    Each is asked for *seconds*, of which it gets a :data:`TURN` at a time: a machine that is
+    slower for some seconds is so for all of them.
     """
-    by_number = {link.fileno(): link for link in links}
-    poll = select.epoll()
-    missing = dict.fromkeys(by_number, size)
-    for number, link in by_number.items():
-        poll.register(number, select.EPOLLIN)
-        link.sendall(question)
-    count, before = 0, 0.0
-    begin = time.perf_counter()
-    while (now := time.perf_counter()) < begin + WARM_UP + seconds:
-        if not before and now > begin + WARM_UP:
-            count, before = 0, processor_seconds(process)
-        for number, _ in poll.poll(0):
-            link = by_number[number]
-            if not (piece := link.recv(4096)):
-                raise SystemExit("the server closed a connection")
-            missing[number] -= len(piece)
-            if missing[number] <= 0:
+    for one in asked:
+        busily(one, WARM_UP)
+    # Who is not asked does not work, so this is what it works in its turns.
+    before = [processor_seconds(one.process) for one in asked]
+    counts = [0] * len(asked)
+    order = range(len(asked))
+    for turn in range(max(1, round(seconds / TURN))):
+        for place in order if turn % 2 else reversed(order):
+            counts[place] += busily(asked[place], TURN)
+    worked = [processor_seconds(one.process) - was for one, was in zip(asked, before, strict=True)]
+    return [rate(count, seconds) for count, seconds in zip(counts, worked, strict=True)]
+
+
+def busily(asked: Asked, seconds: float) -> int:
+    """Return how many answers come on all connections at once, and leave none unanswered.
+
+    This never sleeps: the server would have to wake it, the more often the slower it is, and
+    that would count as its work.
+
+    :raises SystemExit: if an answer is too long, or none comes, or a connection is closed.
+    """
+    by_number = {link.fileno(): link for link in asked.links}
+    with select.epoll() as poll:
+        missing = dict.fromkeys(by_number, asked.size)
+        for number, link in by_number.items():
+            poll.register(number, select.EPOLLIN)
+            link.sendall(asked.question)
+        count, unanswered = 0, len(by_number)
+        end = time.perf_counter() + seconds
+        while unanswered:
+            now = time.perf_counter()
+            if now > end + PATIENCE:
+                raise SystemExit(f"{unanswered} answers did not come in {PATIENCE} s")
+            for number, _ in poll.poll(0):
+                link = by_number[number]
+                if not (piece := link.recv(4096)):
+                    raise SystemExit("the server closed a connection")
+                missing[number] -= len(piece)
+                if missing[number] > 0:
+                    continue
                 if missing[number]:
-                    raise SystemExit(f"an answer has more than {size} bytes")
+                    raise SystemExit(f"an answer has more than {asked.size} bytes")
                 count += 1
-                missing[number] = size
-                link.send(question)
-    return rate(count, processor_seconds(process) - before)
+                missing[number] = asked.size
+                if now < end:
+                    link.send(asked.question)
+                else:
+                    unanswered -= 1
+    return count
 
 
 def requests(port: int, count: int) -> None:
@@ -148,19 +185,21 @@ def sockets(port: int, count: int) -> list[socket.socket]:
 
 
 def main() -> None:
-    """Print the answers per second that come on so many connections; the order is JSON.
+    """Print the answers per second of each server, as JSON; so is the order.
 
-    It asks with the given request, or if there is none, for echoes over websockets.
+    Each is asked with its own request, or if that is none, for echoes over websockets.
     """
-    process, port, connections, seconds, cores, request = json.loads(sys.argv[1])
-    if cores:
-        os.sched_setaffinity(0, cores)
-    if request is None:
-        question, (links, size) = FRAME, echoing(port, connections)
-    else:
-        question = request.encode()
-        links, size = asking(port, connections, question)
-    print(busily(process, links, question, size, seconds))
+    order = json.loads(sys.argv[1])
+    if order["cores"]:
+        os.sched_setaffinity(0, order["cores"])
+    connections = order["connections"]
+    asked = [
+        echoing(process, port, connections)
+        if request is None
+        else asking(process, port, connections, request.encode())
+        for process, port, request in order["servers"]
+    ]
+    print(json.dumps(in_turns(asked, order["seconds"])))
 
 
 if __name__ == "__main__":

@@ -128,7 +128,8 @@ its own command.
 
 Ratios are smaller here than in process, since the server's own work is in them. And a client that
 has read everything sleeps, so that a server has to wake it: the slower it is, the more often. That
-of the websockets never sleeps.
+of the websockets never sleeps, and asks one server after the other, each for a tenth of a second at
+a time: a machine is not as fast in each second.
 
 ![Ratios over a server](performance-served.svg)
 
@@ -149,7 +150,7 @@ its name, looks for values when they are asked for, and loses none that was sent
 websocket that any number of tasks may use. So what lies between `raw` and `least` is what these
 promises cost when they are written plainly, and what lies between `least` and Erlen is what it
 costs to be a framework, or what its short cuts save. The client never sleeps, so that no server
-works to wake it.
+works to wake it, and asks them in turns of a tenth of a second.
 
 How many requests or messages one serves while the other serves 1, in {rounds}: the median, and in
 brackets the least and the greatest.

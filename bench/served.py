@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -249,15 +249,15 @@ def echoes(names: list[str], *, rounds: int, seconds: int, say: Say) -> dict[str
         servers = [stack.enter_context(serving(column, "plain")) for column in able]
         for turn in range(rounds):
             say(f"served: websockets, round {turn + 1} of {rounds}")
-            found.append({server.column: busily(server, seconds) for server in servers})
+            found.append(busily(servers, seconds))
     return {"socket": found}
 
 
 def by_hand(*, rounds: int, seconds: int, say: Say) -> dict[str, list[Round]]:
     """Return what :func:`throughput` does, for Erlen and what is written by hand, on two servers.
 
-    These are uvicorn and that of ``erlen run``. Their client never sleeps, see
-    :func:`bench.clients.busily`.
+    These are uvicorn and that of ``erlen run``. Their client never sleeps and asks them in turns,
+    see :func:`bench.clients.in_turns`.
     """
     asked = [WORKLOADS[name] for name in BY_HAND]
     found: dict[str, list[Round]] = {name: [] for name in (*BY_HAND, "socket")}
@@ -266,24 +266,32 @@ def by_hand(*, rounds: int, seconds: int, say: Say) -> dict[str, list[Round]]:
         servers = [stack.enter_context(serving(column, "plain")) for column in columns]
         for turn in range(rounds):
             say(f"by hand: round {turn + 1} of {rounds}")
-            shift = turn % len(servers)
-            turns = servers[shift:] + servers[:shift]
             for workload in asked:
-                found[workload.name].append(
-                    {s.column: busily(s, seconds, checked(s, workload)) for s in turns}
-                )
-            found["socket"].append({s.column: busily(s, seconds) for s in turns})
+                found[workload.name].append(busily(servers, seconds, workload))
+            found["socket"].append(busily(servers, seconds))
     return found
 
 
-def busily(server: Server, seconds: float, workload: Workload | None = None) -> float:
-    """Ask, or let websockets echo, for *seconds*; return how much the server did per second."""
-    request = None if workload is None else request_of(workload, server.port)
-    connections = SOCKETS if workload is None else CONNECTIONS
-    cores_of_client = sorted(cores()[1])
-    order = [server.process.pid, server.port, connections, seconds, cores_of_client, request]
+def busily(servers: Sequence[Server], seconds: float, workload: Workload | None = None) -> Round:
+    """Ask, or let websockets echo, each for *seconds*, a little of them at a time."""
+    asked = [
+        (
+            server.process.pid,
+            server.port,
+            None if workload is None else request_of(checked(server, workload), server.port),
+        )
+        for server in servers
+    ]
+    order = {
+        "cores": sorted(cores()[1]),
+        "connections": SOCKETS if workload is None else CONNECTIONS,
+        "seconds": seconds,
+        "servers": asked,
+    }
     command = [PYTHON, "-m", "bench.clients", json.dumps(order)]
-    return float(subprocess.check_output(command, timeout=seconds + 60))
+    patience = len(servers) * (seconds + clients.PATIENCE) + 60
+    rates = json.loads(subprocess.check_output(command, timeout=patience))
+    return dict(zip([server.column for server in servers], rates, strict=True))
 
 
 def request_of(workload: Workload, port: int) -> str:

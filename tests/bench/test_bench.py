@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import json
 import math
 import mmap
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from bench.worker import Peer, lifespan
 from bench.workloads import ABOUT_JSON, WORKLOADS
 
 ROOT = Path(__file__).parents[2]
+EMPTY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 PLAIN = {n: w for n, w in WORKLOADS.items() if w.app in {"plain", "hooked", "with_session"}}
 
 
@@ -95,20 +97,21 @@ async def test_the_least_by_hand_gives_each_message_to_one_of_several_receivers(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="servers are measured on Linux only")
-@pytest.mark.parametrize("column", ["erlen run", "least", "raw run"])
-def test_each_server_gives_the_answers_that_are_counted(column):
-    with served.serving(column, "plain") as server:
-        for name in served.BY_HAND:
-            served.checked(server, WORKLOADS[name])
-            assert served.busily(server, 0.2, WORKLOADS[name]) > 0
-        assert served.busily(server, 0.2) > 0
+def test_each_server_gives_the_answers_that_are_counted():
+    columns = ("erlen run", "least", "raw run")
+    with ExitStack() as stack:
+        servers = [stack.enter_context(served.serving(column, "plain")) for column in columns]
+        for asked in (*(WORKLOADS[name] for name in served.BY_HAND), None):
+            rates = served.busily(servers, 0.2, asked)
+            assert tuple(rates) == columns
+            assert all(rate > 0 for rate in rates.values())
 
 
 @contextmanager
-def answering(answers: Iterable[bytes]) -> Iterator[int]:
+def answering(answers: Iterable[bytes], asked_of: list[int] | None = None) -> Iterator[int]:
     """Serve one connection, which gets these *answers* and is closed by an empty one.
 
-    Yields the port.
+    Yields the port, which is added to *asked_of* with each question.
     """
 
     def serve() -> None:
@@ -117,6 +120,8 @@ def answering(answers: Iterable[bytes]) -> Iterator[int]:
             for answer in answers:
                 if not link.recv(4096) or not answer:
                     return
+                if asked_of is not None:
+                    asked_of.append(link.getsockname()[1])
                 link.sendall(answer)
             link.recv(4096)
 
@@ -131,18 +136,47 @@ def test_what_is_counted_is_one_answer_as_long_as_the_first():
     answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 
     with answering([answer, answer + b"!"]) as port:
-        links, size = clients.asking(port, 1, b"?")
-        with links[0], pytest.raises(SystemExit, match=f"more than {len(answer)} bytes"):
-            clients.busily(os.getpid(), links, b"?", size, 5)
+        asked = clients.asking(os.getpid(), port, 1, b"?")
+        with asked.links[0], pytest.raises(SystemExit, match=f"more than {len(answer)} bytes"):
+            clients.busily(asked, 5)
 
 
 def test_a_server_that_closes_a_connection_is_not_counted():
-    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+    with answering([EMPTY, b""]) as port:
+        asked = clients.asking(os.getpid(), port, 1, b"?")
+        with asked.links[0], pytest.raises(SystemExit, match="closed a connection"):
+            clients.busily(asked, 5)
 
-    with answering([answer, b""]) as port:
-        links, size = clients.asking(port, 1, b"?")
-        with links[0], pytest.raises(SystemExit, match="closed a connection"):
-            clients.busily(os.getpid(), links, b"?", size, 5)
+
+def test_a_server_that_does_not_answer_is_not_waited_for_forever(monkeypatch):
+    monkeypatch.setattr(clients, "PATIENCE", 0.1)
+    over = threading.Event()
+
+    def answers():
+        yield EMPTY
+        over.wait(5)
+
+    with answering(answers()) as port:
+        asked = clients.asking(os.getpid(), port, 1, b"?")
+        with asked.links[0], pytest.raises(SystemExit, match=r"1 answers did not come in 0\.1 s"):
+            clients.busily(asked, 0.1)
+        over.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="servers are measured on Linux only")
+def test_servers_are_asked_in_turns_and_each_answer_is_waited_for():
+    asked_of: list[int] = []
+    answers = itertools.repeat(EMPTY)
+
+    with answering(answers, asked_of) as first, answering(answers, asked_of) as second:
+        both = [clients.asking(os.getpid(), port, 1, b"?") for port in (first, second)]
+        asked_of.clear()
+        rates = clients.in_turns(both, 4 * clients.TURN)
+        for asked in both:
+            asked.links[0].close()
+
+    assert [port for port, _ in itertools.groupby(asked_of)] == [first, second] * 3
+    assert all(rate > 0 for rate in rates)
 
 
 def test_what_is_no_answer_is_not_counted():
@@ -150,7 +184,7 @@ def test_what_is_no_answer_is_not_counted():
         answering([b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n"]) as port,
         pytest.raises(SystemExit, match=r"not an answer: b'HTTP/1\.1 500 Oh"),
     ):
-        clients.asking(port, 1, b"?")
+        clients.asking(os.getpid(), port, 1, b"?")
 
 
 @pytest.mark.parametrize("name", ["erlen", "raw"])
