@@ -376,6 +376,8 @@ class Flow:
             await passage.end()
         if passage.later is not None:
             await self._send_later(context, passage.later)
+        elif passage.head is not None and passage.head.background is not None:
+            await passage.head.background()
 
     async def _send_later(self, context: Context[Any], response: Response) -> None:
         """Send the stream that a hook has put in the place of another app's response."""

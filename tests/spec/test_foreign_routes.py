@@ -869,6 +869,21 @@ async def test_a_foreign_response_that_is_over_calls_what_a_hook_left_there(kind
     assert called == ["/inner/"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_foreign_response_that_is_over_is_followed_by_the_task_a_hook_gave_it(kind):
+    app = Answering().within(kind)
+    steps = []
+
+    @app.after_request
+    async def leave(response):
+        response.call_on_close(lambda: steps.append("closed"))
+        response.background = BackgroundTask(steps.append, "task")
+        return response
+
+    assert (await app.test_client().get("/inner/")).text == "theirs"
+    assert steps == ["closed", "task"]
+
+
 async def test_an_error_of_a_foreign_app_that_answers_in_vain_costs_nobody_a_response(caplog):
     async def failing(scope, receive, send):
         try:
