@@ -122,7 +122,7 @@ def in_turns(asked: Sequence[Asked], seconds: float) -> list[float]:
         for place in order if turn % 2 else reversed(order):
             counts[place] += busily(asked[place], TURN)
     worked = [processor_seconds(one.process) - was for one, was in zip(asked, before, strict=True)]
-    return [rate(count, seconds) for count, seconds in zip(counts, worked, strict=True)]
+    return [rate(count, took) for count, took in zip(counts, worked, strict=True)]
 
 
 def busily(asked: Asked, seconds: float) -> int:

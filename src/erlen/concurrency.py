@@ -29,7 +29,7 @@ from types import CoroutineType
 from typing import Any, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar, cast
 
 from .errors import ContextError
-from .pool import Job, interrupt, is_forsaken
+from .pool import Job, call_here, interrupt, is_forsaken
 from .proxies import current
 
 __all__ = [
@@ -425,6 +425,19 @@ def _nothing() -> None:
     """Wake a thread that waits for its inbox."""
 
 
+async def _run_errand(errand: _Errand, *work: Any) -> None:
+    """Run *errand*, which ends with the call in which its thread waits."""
+    call = errand.call
+    if call is None:
+        return await errand.run(*work)
+    errand.task = cast("asyncio.Task[None]", asyncio.current_task())
+    call.wait_for(errand)
+    try:
+        await errand.run(*work)
+    finally:
+        call.errand = None
+
+
 async def _call(function: Callable[..., Awaitable[T]], args: Any, kwargs: Any) -> T:
     return await function(*args, **kwargs)
 
@@ -523,7 +536,8 @@ def wait_for(function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -
         owner: Owner = context.owner
         return owner.wait_for(function, *args, **kwargs)
     errand = _Errand()
-    coroutine = errand.run(function, args, kwargs)
+    errand.call = call_here()
+    coroutine = _run_errand(errand, function, args, kwargs)
     asyncio.run_coroutine_threadsafe(coroutine, context.loop).result()
     if errand.error is not None:
         raise errand.error

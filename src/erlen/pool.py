@@ -9,14 +9,18 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from queue import SimpleQueue
+from threading import get_ident
 from typing import Any, TypeVar, cast
 
 from .proxies import current
 from .waker import Waker
 
-__all__ = ["Job", "PoolFull", "WorkerPool", "interrupt", "is_forsaken"]
+__all__ = ["Job", "PoolFull", "WorkerPool", "call_here", "interrupt", "is_forsaken"]
 
 T = TypeVar("T")
+
+_calls: dict[int, Job] = {}
+"""The calls that are made now, by their threads."""
 
 
 class PoolFull(Exception):
@@ -43,8 +47,10 @@ class Job(Future[Any]):
     """Where it waits for a thread; ``None``: a thread has it."""
     owner: Any = None
     """Who makes it in a thread that waits; ``None``: a thread of the pool."""
+    errand: Any = None
+    """What its thread waits for on the loop, if that thread owns no request."""
     early = False
-    _unwanted = False
+    _unwanted = _told = False
     _message: Any = None
     _taken: SimpleQueue[bool] | None = None
     _end: Future[None] | None = None
@@ -99,8 +105,17 @@ class Job(Future[Any]):
         self._interrupt()
         return True
 
+    def wait_for(self, errand: Any) -> None:
+        """Note what the thread waits for; a cancel that came before is for this; on the loop."""
+        self.errand = errand
+        if self._unwanted and not self._told:
+            self._interrupt()
+
     def _interrupt(self) -> None:
-        if self.owner is not None:
+        if self.errand is not None:
+            self._told = True
+            self.errand.cancel()
+        elif self.owner is not None:
             self.owner.interrupt(self)
         else:
             interrupt(self.served)
@@ -237,6 +252,7 @@ class WorkerPool:
     def _work(self) -> None:
         """Make calls until there was none for a while; in a thread of the pool."""
         jobs, finished, turn = self._jobs, self._finished, threading.Lock()
+        here = get_ident()
         turn.acquire()
         while True:
             self._coming = False
@@ -255,7 +271,9 @@ class WorkerPool:
                         self._call_a_thread()
                     elif not self._waking:
                         self._wake_the_loop()
+                _calls[here] = job
                 job.run()
+                del _calls[here]
                 finished.append(job)
                 del job
             if self._rest(turn):
@@ -336,6 +354,11 @@ class WorkerPool:
             for thread in members:
                 thread.join()
         return self.busy
+
+
+def call_here() -> Job | None:
+    """Return the call that this thread of a pool makes; ``None`` in any other thread."""
+    return _calls.get(get_ident())
 
 
 def interrupt(served: Any) -> None:

@@ -519,6 +519,43 @@ async def test_a_thread_that_an_async_view_waits_for_is_waited_for():
     await app.close_worker_pool()
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["it waits", "it will wait"])
+async def test_what_such_a_thread_waits_for_on_the_loop_is_cancelled(late):
+    app = Erlen("hop")
+    log: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            log.append("cancelled")
+            raise
+
+    async def tidy() -> None:
+        await asyncio.sleep(0)
+        log.append("tidied")
+
+    def work() -> None:
+        if late:
+            time.sleep(0.1)
+        try:
+            app.ensure_sync(wait)()
+        finally:
+            app.ensure_sync(tidy)()
+
+    @app.get("/", timeout=0.02)
+    async def view() -> str:
+        await run_sync(work)()
+        return "never"
+
+    began = time.monotonic()
+    exchange = await Exchange(app).run()
+
+    assert (exchange.status, log) == (503, ["cancelled", "tidied"])
+    assert time.monotonic() - began < 5
+    await app.close_worker_pool()
+
+
 async def test_a_stream_of_events_begins_at_once_and_has_no_end_to_wait_for():
     app = Erlen("events")
 
