@@ -15,7 +15,7 @@ from .errors import SetupError
 from .exceptions import HTTPException
 from .flow import Flow, FlowApp
 from .registry import Inline, Rule, blueprint_of
-from .responses import BODILY, Response
+from .responses import BODILY, STATUSES, Response, wrong_status
 from .results import Foreign, Plain, Results
 from .sending import encode, send_stream, tells_departure
 from .signals import appcontext_pushed
@@ -455,6 +455,8 @@ async def _finish_websocket(
         value = await step(response)
         if value is not None:
             response = flow.to_response(context, value)
+    if response is not None and response.status_code not in STATUSES:
+        raise wrong_status(response.status_code)
     if response is not None and context.opened is not None:
         return await _finish_denial(flow, context, response)
     return response

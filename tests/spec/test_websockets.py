@@ -16,6 +16,7 @@ from erlen import (
     g,
     has_request_context,
     has_websocket_context,
+    make_response,
     request,
     session,
     websocket,
@@ -135,6 +136,21 @@ async def test_a_websocket_may_be_refused_with_a_response(refuse, status):
             pass
 
     assert caught.value.response.status_code == status
+
+
+@pytest.mark.parametrize("status", [600, "404", None])
+async def test_a_status_that_no_server_sends_refuses_with_a_500(status, caplog):
+    async def view():
+        response = make_response("go away")
+        response.status_code = status
+        return response
+
+    with pytest.raises(WebSocketRejected) as caught:
+        async with app_with(view).test_client().websocket("/ws"):
+            pass
+
+    assert caught.value.response.status_code == 500
+    assert f"A status is a number from 100 to 599, not {status!r}." in caplog.text
 
 
 async def test_a_view_that_never_accepts_refuses():
